@@ -1,0 +1,140 @@
+/** The stores as the CLI needs them: over HTTP where a service holds the data directory, else the files opened here. */
+import { z } from "zod";
+import type { Config } from "./config/config.ts";
+import { ledgerFile } from "./data-directory.ts";
+import { readAdminKey } from "./identity/admin-key.ts";
+import { createCallerList } from "./identity/caller-list.ts";
+import type { Caller } from "./identity/caller.ts";
+import type { CallerStore } from "./identity/store.ts";
+import { Problem, type ProblemCode, problemStatus } from "./kit/problem.ts";
+import type { EntryFilter, EntryView, LedgerStore } from "./ledger/store.ts";
+import { openLedger } from "./store/sqlite/ledger.ts";
+import { tryLockData } from "./store/sqlite/lock.ts";
+
+export type Stores = { ledger: Pick<LedgerStore, "entries">; callers: CallerStore };
+
+const errorShape = z.object({ code: z.string(), message: z.string(), field: z.string().optional() });
+
+const isCode = (code: string): code is ProblemCode => Object.hasOwn(problemStatus, code);
+
+type Send = (method: string, path: string, body?: unknown) => Promise<unknown>;
+
+/** Sends to a running service as its administrator. */
+const sender =
+  (url: string, key: string): Send =>
+  async (method, path, body) => {
+    const response = await fetch(new URL(path, url), {
+      method,
+      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const answer: unknown = await response.json();
+    if (response.ok) return answer;
+    const { code, message, field } = errorShape.parse(answer);
+    throw new Problem(isCode(code) ? code : "internal", message, { field });
+  };
+
+const pageMax = 1000;
+
+const iso = (at: number): string => new Date(at / 1000).toISOString();
+
+const query = (filter: EntryFilter): string => {
+  const { resource, from, to, ...rest } = filter;
+  const parts = {
+    ...rest,
+    ...(resource ? { resource_type: resource.type, resource_id: resource.id } : {}),
+    ...(from === undefined ? {} : { from: iso(from) }),
+    ...(to === undefined ? {} : { to: iso(to) }),
+    limit: Math.min(filter.limit, pageMax),
+  };
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parts)) if (value !== undefined) search.set(name, String(value));
+  return search.toString();
+};
+
+const entriesShape = z.object({
+  entries: z.array(z.custom<EntryView>((value) => typeof value === "object" && value !== null)),
+  next: z.number().optional(),
+});
+
+const shownCaller = z.object({
+  name: z.string(),
+  authenticates_by: z.enum(["key", "oauth"]),
+  scopes: z.array(z.custom<Caller["scopes"][number]>((value) => typeof value === "string")),
+  detail: z.enum(["plain", "user", "admin"]),
+  subjects: z.array(z.string()),
+  agents: z.array(z.string()),
+  actor_required: z.boolean(),
+  obligations: z.array(z.string()),
+  added_at: z.string().optional(),
+  revoked_at: z.string().optional(),
+});
+
+const httpStores = (send: Send): Stores => ({
+  ledger: {
+    entries: async (filter) => {
+      const { entries, next } = entriesShape.parse(await send("GET", `/v1/ledger/entries?${query(filter)}`));
+      return next === undefined ? { entries } : { entries, next };
+    },
+  },
+  callers: {
+    addCaller: async (caller) => {
+      const { keyHash, actorRequired, ...rest } = caller;
+      await send("POST", "/v1/callers", { ...rest, key_hash: keyHash, actor_required: actorRequired });
+    },
+    callers: async () => {
+      const { callers } = z.object({ callers: z.array(shownCaller) }).parse(await send("GET", "/v1/callers"));
+      return callers.map(({ actor_required, added_at, revoked_at, authenticates_by: _by, ...rest }) => ({
+        ...rest,
+        actorRequired: actor_required,
+        addedAt: added_at ?? "",
+        ...(revoked_at === undefined ? {} : { revokedAt: revoked_at }),
+      }));
+    },
+    revokeCaller: async (name) => {
+      await send("DELETE", `/v1/callers/${encodeURIComponent(name)}`);
+    },
+  },
+});
+
+const refuse = (): never => {
+  throw new Problem("not_ready", "nothing is decided while the ledger is open for reading");
+};
+
+const fileStores = async (config: Config): Promise<Stores & { close: () => void }> => {
+  const ledger = openLedger(ledgerFile(config.data), { judge: refuse, admit: refuse, engine: config.engine });
+  const kept: CallerStore = {
+    addCaller: async (caller) => ledger.addCaller(caller),
+    callers: async () => ledger.callers(),
+    revokeCaller: async (name) => ledger.revokeCaller(name),
+  };
+  return {
+    ledger: { entries: async (filter) => ledger.entries(filter) },
+    callers: await createCallerList(config.callers, kept),
+    close: () => ledger.close(),
+  };
+};
+
+/**
+ * Runs `use` with the stores of the configured data directory.
+ * @throws Problem `conflict` when another process holds it that can't be asked
+ */
+export const withStores = async <T>(config: Config, use: (stores: Stores) => Promise<T>): Promise<T> => {
+  const lock = tryLockData(config.data);
+  if ("holder" in lock) {
+    const { holder } = lock;
+    if (holder?.url === undefined)
+      throw new Problem("conflict", `the data directory \`${config.data}\` is held by another process`);
+    return use(httpStores(sender(holder.url, readAdminKey(config.data))));
+  }
+  try {
+    const stores = await fileStores(config);
+    try {
+      return await use(stores);
+    } finally {
+      stores.close();
+    }
+  } finally {
+    lock.release();
+  }
+};

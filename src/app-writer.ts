@@ -1,0 +1,65 @@
+/**
+ * The thread that judges and writes: ledger and engine side by side, so that a decision and its entry are one act and
+ * neither a slow disk nor a heavy policy holds up the thread that talks HTTP.
+ */
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { admit, createJudge } from "./decision/judge.ts";
+import type { FromJudge, ToJudge } from "./decision/loader.ts";
+import { assert } from "./kit/assert.ts";
+import { serveCalls } from "./kit/thread.ts";
+import { createReferenceEngine, type Engine } from "./policy/engine.ts";
+import type { CompiledPolicy } from "./policy/policy-set.ts";
+import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
+import { ledgerHandlers } from "./store/sqlite/threaded.ts";
+
+export type WriterStart = { file: string; pagesMax?: number };
+
+/** What the thread tells on its own: a judgement that broke, for the log. */
+export type WriterWarning = { warning: string };
+
+const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Takes policy sets in from the loader: kept durably first, so that whatever they decide can be judged again. */
+const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void => {
+  let policies: CompiledPolicy[] = [];
+  let error: string | undefined;
+  port.on("message", (message: ToJudge) => {
+    switch (message.kind) {
+      case "policies":
+        policies.push(...message.policies);
+        return;
+      case "keep":
+        try {
+          ledger.keepPolicySet({ digest: message.digest, body: message.source });
+        } catch (cause) {
+          error = `the ledger can't keep the policy set: ${errorText(cause)}`;
+        }
+        return;
+      case "install": {
+        const { digest, actions } = message;
+        if (error === undefined) engine.install({ digest, policies, actions });
+        port.postMessage((error === undefined ? {} : { error }) satisfies FromJudge);
+        policies = [];
+        error = undefined;
+      }
+    }
+  });
+};
+
+const start = ({ file, pagesMax }: WriterStart): void => {
+  assert(parentPort, "the writer runs in a thread");
+  const port = parentPort;
+  const engine = createReferenceEngine();
+  const bound = { judge: createJudge(engine), admit, engine: engine.name };
+  const warn = (warning: string): void => port.postMessage({ warning } satisfies WriterWarning);
+  const ledger = openLedger(file, bound, pagesMax === undefined ? { warn } : { warn, pagesMax });
+  serveCalls(port, {
+    ...ledgerHandlers(ledger),
+    connect: (loader: MessagePort) => takePolicies(loader, engine, ledger),
+    retire: (digest: string) => engine.retire(digest),
+    selfTest: () => engine.selfTest(),
+  });
+};
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the app is the only one that starts this thread
+start(workerData as WriterStart);

@@ -1,0 +1,240 @@
+/** The composition root: joins the rooms into a service. */
+import { Worker } from "node:worker_threads";
+import type { WriterStart, WriterWarning } from "./app-writer.ts";
+import type { Config } from "./config/config.ts";
+import { isLoopback } from "./config/listen.ts";
+import { configDigest } from "./config/load.ts";
+import { ledgerFile } from "./data-directory.ts";
+import { createDecider } from "./decision/decide.ts";
+import { type Loader, startLoader } from "./decision/loader.ts";
+import type { World } from "./decision/prepare.ts";
+import type { Loaded } from "./decision/snapshot.ts";
+import { createWorlds, type Worlds } from "./decision/worlds.ts";
+import { identityPath } from "./authzen/metadata.ts";
+import { createHttpApp } from "./http/app.ts";
+import { createGuard } from "./http/guard.ts";
+import type { Check } from "./http/operations-routes.ts";
+import { type HttpServer, startHttp } from "./http/server.ts";
+import { adminKey } from "./identity/admin-key.ts";
+import { createAuthenticator } from "./identity/authenticate.ts";
+import { createCallerList } from "./identity/caller-list.ts";
+import { systemClock } from "./kit/clock.ts";
+import { type LoadError, loadErrorText } from "./kit/place.ts";
+import { Problem } from "./kit/problem.ts";
+import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
+import { lockData } from "./store/sqlite/lock.ts";
+import { connectLedger, type ThreadedLedger } from "./store/sqlite/threaded.ts";
+import { createLog, type Logger } from "./telemetry/log.ts";
+import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
+
+export type Service = {
+  /** Where it listens. */
+  url: string;
+  /** What a person should read at the start. */
+  summary: string[];
+  /** Stops accepting, answers what it has, commits, and lets go of the data directory. */
+  close: () => Promise<void>;
+};
+
+export type ServiceOptions = {
+  log?: Logger;
+  /** Bounds the ledger's size in database pages; beyond it the service answers 503. */
+  ledgerPagesMax?: number;
+};
+
+type Writer = { calls: Calls; worker: Worker };
+
+const startWriter = (start: WriterStart, log: Logger): Writer => {
+  const worker = new Worker(threadUrl("app-writer"), { workerData: start });
+  worker.on("message", (message: Partial<WriterWarning>) => {
+    if (message.warning !== undefined)
+      log.error({ warning: message.warning }, "a judgement broke and was denied");
+  });
+  return { worker, calls: callThread(worker, "ledger_unavailable") };
+};
+
+/** The state of loading, as readiness tells it. */
+type Loading = { errors: LoadError[]; since?: string };
+
+/** Starts loading and waits for the first snapshot. @throws Problem `not_ready` with every fault of the files */
+const startLoading = (
+  config: Config,
+  calls: Calls,
+  worlds: Worlds,
+  loading: Loading,
+  { log, metrics }: { log: Logger; metrics: Metrics },
+): Promise<Loader> => {
+  const { policies, schemas, entities } = config;
+  return new Promise((resolve, reject) => {
+    let started = false;
+    const onWorld = (world: World, warnings: LoadError[]): void => {
+      const { loaded, policySet } = world.head;
+      worlds.replace(world);
+      loading.errors = [];
+      metrics.reloaded("ok");
+      metrics.loaded(loaded.policies, loaded.entities);
+      for (const warning of warnings) log.warn(loadErrorText(warning));
+      log.info({ policySet, ...loaded }, "policies are in force");
+      started = true;
+      resolve(loader);
+    };
+    const onErrors = (errors: LoadError[]): void => {
+      loading.errors = errors;
+      loading.since = new Date().toISOString();
+      metrics.reloaded("failed");
+      for (const error of errors) log.error(loadErrorText(error));
+      if (started) return;
+      const detail = errors.map(loadErrorText).join("\n");
+      void loader.stop().then(() => reject(new Problem("not_ready", detail)));
+    };
+    const onEnd = (error: unknown): void => {
+      log.error({ err: error }, "the loader ended: edits have no effect until a restart");
+      loading.errors = [{ message: "the loader ended: restart the service", file: "folders" }];
+      if (!started) reject(error instanceof Error ? error : new Error(String(error)));
+    };
+    const loader = startLoader(
+      { policies, schemas, entities },
+      config.reloadIntervalMs,
+      (port) => {
+        calls.call("connect", port, [port]).catch(onEnd);
+      },
+      { onWorld, onErrors, onEnd },
+    );
+  });
+};
+
+const policyCheck = (worlds: Worlds, { errors, since }: Loading): Check => {
+  const { policySet, loaded } = worlds.current().head;
+  const facts = { digest: policySet, policies: loaded.policies };
+  if (errors.length === 0) return { status: "ok", ...facts };
+  return { status: "stale", ...facts, since, error: errors.map(loadErrorText).join("\n"), errors };
+};
+
+/** An answer of the writer as a check; a writer that doesn't answer has failed. */
+const askCheck = async (ask: Promise<{ ok: true } | { ok: false; error: string }>): Promise<Check> => {
+  try {
+    const answer = await ask;
+    return answer.ok ? { status: "ok" } : { status: "failed", error: answer.error };
+  } catch (error) {
+    return { status: "failed", error: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
+
+const summaryOf = (url: string, config: Config, loaded: Loaded, open: boolean): string[] => {
+  const key = open ? "" : ' -H "Authorization: Bearer $REMIT_KEY"';
+  const question =
+    '{"subject":{"type":"Agent","id":"spiffe://example.org/agents/a11y-auditor"},"action":{"name":"read"},"resource":{"type":"Website","id":"https://www.acme.example"}}';
+  return [
+    `remit listens on ${url}`,
+    `loaded ${plural(loaded.policies, "policy", "policies")}, ${plural(loaded.entities, "entity", "entities")}, ${plural(loaded.agents, "agent", "agents")} from ${config.policies} and ${config.schemas}; ledger ${ledgerFile(config.data)}`,
+    `try: curl -s ${url}/access/v1/evaluation${key} -H "Content-Type: application/json" -d '${question}'`,
+  ];
+};
+
+type Running = {
+  config: Config;
+  log: Logger;
+  server: HttpServer;
+  loader: Loader;
+  ledger: ThreadedLedger;
+  writer: Writer;
+  unlock: () => void;
+};
+
+/** Stops in the order in which nothing is lost: answers, then files, then the lock. */
+const stop = async ({ config, log, server, loader, ledger, writer, unlock }: Running): Promise<void> => {
+  await server.close(config.shutdownGraceMs);
+  await loader.stop();
+  await ledger.close();
+  await writer.worker.terminate();
+  unlock();
+  log.info("stopped");
+};
+
+/** The identity that metadata names: configured, or on loopback the address itself, for development. */
+const identityOf = (
+  { identity, listen }: Config,
+  address: () => string,
+  log: Logger,
+): { path: string; value: () => string } | undefined => {
+  if (identity !== undefined) return { path: identityPath(identity), value: () => identity };
+  if (!isLoopback(listen.host)) return undefined;
+  log.warn("no identity is configured: the metadata names the listen address, for development only");
+  return { path: "", value: address };
+};
+
+/**
+ * Starts the service: takes the data directory, opens the ledger, loads the folders, listens.
+ * @throws Problem `not_ready` naming what is in the way
+ */
+export const startService = async (config: Config, options: ServiceOptions = {}): Promise<Service> => {
+  const log = options.log ?? createLog(config.logLevel);
+  const metrics = createMetrics();
+  const lock = lockData(config.data);
+  const undo: (() => unknown)[] = [() => lock.release()];
+  try {
+    const admin = adminKey(config.data);
+    const pages = options.ledgerPagesMax === undefined ? {} : { pagesMax: options.ledgerPagesMax };
+    const writer = startWriter({ file: ledgerFile(config.data), ...pages }, log);
+    undo.push(() => writer.worker.terminate());
+    const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
+    const worlds = createWorlds((policySet) => {
+      void writer.calls
+        .call("retire", policySet)
+        .catch((error: unknown) => log.warn({ err: error }, "retire"));
+    });
+    const loading: Loading = { errors: [] };
+    const loader = await startLoading(config, writer.calls, worlds, loading, { log, metrics });
+    undo.push(() => loader.stop());
+    const callers = await createCallerList(config.callers, ledger);
+    const local = isLoopback(config.listen.host);
+    if (!local && callers.none())
+      throw new Problem("not_ready", "listening beyond loopback needs callers: add one first", {
+        field: "listen",
+      });
+    const open = (): boolean => local && callers.none();
+    const app = createHttpApp({
+      decider: createDecider({
+        store: ledger,
+        worlds,
+        clock: systemClock(),
+        config: configDigest(config),
+        rules: { chainLengthMax: config.chainLengthMax, unregisteredAgents: config.unregisteredAgents },
+      }),
+      guard: createGuard({
+        authenticate: createAuthenticator({
+          callers: callers.active,
+          adminKeyHash: admin.keyHash,
+          issuers: config.issuers,
+        }),
+        open,
+      }),
+      ledger,
+      callers,
+      metrics,
+      log,
+      limits: config,
+      identity: identityOf(config, () => server.url, log),
+      metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
+      obligationTypes: () => worlds.current().head.obligationTypes,
+      checks: async () => ({
+        policy_set: policyCheck(worlds, loading),
+        ledger: await askCheck(ledger.writable()),
+        engine: await askCheck(writer.calls.call("selfTest", undefined)),
+      }),
+    });
+    const server: HttpServer = await startHttp(app, config.listen);
+    lock.announce({ url: server.url });
+    const { loaded } = worlds.current().head;
+    return {
+      url: server.url,
+      summary: summaryOf(server.url, config, loaded, open()),
+      close: () => stop({ config, log, server, loader, ledger, writer, unlock: () => lock.release() }),
+    };
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw error;
+  }
+};

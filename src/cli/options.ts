@@ -1,0 +1,37 @@
+/** Options that several commands share, and the configuration they make. */
+import type { Command } from "commander";
+import type { Config } from "../config/config.ts";
+import { environment } from "../config/environment.ts";
+import { loadConfig } from "../config/load.ts";
+
+export type CommonOptions = {
+  config?: string;
+  data?: string;
+  policies?: string;
+  schemas?: string;
+  entities?: string;
+};
+
+/** Adds the options that name files and folders. */
+export const withCommonOptions = (command: Command): Command =>
+  command
+    .option("--config <file>", "configuration file (default: remit.yaml here, if there is one)")
+    .option("--data <dir>", "data directory")
+    .option("--policies <dir>", "folder of policies and budgets")
+    .option("--schemas <dir>", "folder of schemas")
+    .option("--entities <dir>", "folder of entities and agents");
+
+/** The configuration of a command: its options over the environment over the file. @throws ConfigError */
+export const configOf = (options: CommonOptions & { listen?: string }): Config => {
+  const { config, data, policies, schemas, entities, listen } = options;
+  const given = Object.entries({ config, data, policies, schemas, entities, listen });
+  const flags: Record<string, string> = {};
+  for (const [name, value] of given) if (value !== undefined) flags[name] = value;
+  return loadConfig({ flags, env: environment(), cwd: process.cwd() });
+};
+
+/** Collects an option that may be repeated or hold a comma-separated list. */
+export const collect = (value: string, before: string[] = []): string[] => [
+  ...before,
+  ...value.split(",").map((part) => part.trim()),
+];

@@ -1,0 +1,26 @@
+/** The `remit` command: one subcommand for each noun. */
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { callerCommand } from "./caller.ts";
+import { configCommand } from "./config.ts";
+import { ledgerCommand } from "./ledger.ts";
+import { policyCommand } from "./policy.ts";
+import { serveCommand } from "./serve.ts";
+
+const version = (): string => {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  const parsed: unknown = JSON.parse(text);
+  return typeof parsed === "object" && parsed !== null && "version" in parsed ? String(parsed.version) : "";
+};
+
+/** The whole command, as the reference documents it. */
+export const program = (): Command =>
+  new Command("remit")
+    .description("An AuthZEN Policy Decision Point for AI agents")
+    .version(version())
+    .showHelpAfterError()
+    .addCommand(serveCommand())
+    .addCommand(configCommand())
+    .addCommand(policyCommand())
+    .addCommand(ledgerCommand())
+    .addCommand(callerCommand());

@@ -1,0 +1,32 @@
+/** Every knob of the service, as the rest of the code sees it: parsed once, frozen, passed as a value. */
+import type { Caller } from "../identity/caller.ts";
+
+/** Where an issuer's keys are: a JWKS by URL or file; neither: found through the issuer's own metadata (RFC 8414). */
+export type Issuer = { issuer: string; jwksUri?: string; jwksFile?: string; algorithms: string[] };
+
+export type Config = {
+  /** The AuthZEN identity (`policy_decision_point`), an https URL; absent: none is configured. */
+  identity?: string;
+  listen: { host: string; port: number };
+  /** The data directory: ledger, lock, admin key. */
+  data: string;
+  policies: string;
+  schemas: string;
+  entities: string;
+  engine: "reference";
+  callers: Caller[];
+  issuers: Issuer[];
+  /** Whether agents that are not registered may act. */
+  unregisteredAgents: boolean;
+  bodyBytesMax: number;
+  jsonDepthMax: number;
+  batchItemsMax: number;
+  chainLengthMax: number;
+  /** Acts that may wait for the ledger before questions are answered 503. */
+  queueActsMax: number;
+  metadataMaxAgeSeconds: number;
+  /** How often the policy, schema and entity folders are looked at. */
+  reloadIntervalMs: number;
+  shutdownGraceMs: number;
+  logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+};

@@ -1,0 +1,130 @@
+/** Deciding: one question or a batch, from the caller's words to what was recorded. */
+import { type Caller, mayAsk } from "../identity/caller.ts";
+import type { Clock } from "../kit/clock.ts";
+import { uuidv7 } from "../kit/id.ts";
+import { Problem } from "../kit/problem.ts";
+import type { ChainRules } from "./chain.ts";
+import { type Asker, prepare, type World } from "./prepare.ts";
+import type { Facts, Question, Verdict } from "./question.ts";
+import type { DecisionStore } from "./store.ts";
+import type { Worlds } from "./worlds.ts";
+
+/** One item of a batch: a question, or what was wrong with it (then it counts as a denial, and is not recorded). */
+export type Item = { question: Question } | { problem: Problem };
+
+/** AuthZEN §7.1.2. */
+export type Semantic = "execute_all" | "deny_on_first_deny" | "permit_on_first_permit";
+
+export type Outcome = { verdict: Verdict } | { problem: Problem };
+
+export type Decider = {
+  /** Decides one question. @throws Problem when it can't be asked, or nothing could be recorded */
+  evaluate: (question: Question, asker: Asker) => Promise<{ id: string; verdict: Verdict }>;
+  /** Decides a batch in one act, in order; the outcomes end where the semantic stops. */
+  evaluateMany: (
+    items: readonly Item[],
+    semantic: Semantic,
+    asker: Asker,
+  ) => Promise<{ id: string; outcomes: Outcome[] }>;
+};
+
+export type DeciderParts = {
+  store: DecisionStore;
+  worlds: Worlds;
+  clock: Clock;
+  config: string;
+  rules: ChainRules;
+};
+
+const refuseCaller = (caller: Caller, facts: Facts): void => {
+  const agents = facts.actors.map(({ id }) => id);
+  const field = mayAsk(caller, { subject: facts.question.subject, agents });
+  if (field !== undefined)
+    throw new Problem("forbidden", `the caller \`${caller.name}\` may not ask about this ${field}`, {
+      field,
+    });
+  if (caller.actorRequired && facts.actors.length === 0 && facts.agents.length === 0)
+    throw new Problem("forbidden", "this caller must name the acting agent", { field: "context.agent" });
+};
+
+const stops = {
+  execute_all: undefined,
+  deny_on_first_deny: "deny",
+  permit_on_first_permit: "permit",
+} as const;
+
+type Prepared = { facts: string } | { problem: Problem };
+
+/** Joins what was decided with the items that could not be asked, up to where the semantic stops. */
+const join = (prepared: readonly Prepared[], verdicts: readonly Verdict[], semantic: Semantic): Outcome[] => {
+  const outcomes: Outcome[] = [];
+  const until = stops[semantic];
+  let next = 0;
+  for (const item of prepared) {
+    const verdict = "problem" in item ? undefined : verdicts[next++];
+    if (verdict) outcomes.push({ verdict });
+    else if ("problem" in item) outcomes.push(item);
+    else break;
+    const permitted = verdict?.decision ?? false;
+    if (until === (permitted ? "permit" : "deny")) break;
+  }
+  return outcomes;
+};
+
+/** A decider over a store and a world. */
+export const createDecider = ({ store, worlds, clock, config, rules }: DeciderParts): Decider => {
+  const factsOf = (
+    world: World,
+    question: Question,
+    asker: Asker,
+    id: string,
+    batch?: Facts["batch"],
+  ): string => {
+    const facts = prepare(world, question, asker, {
+      id,
+      at: clock(),
+      config,
+      rules,
+      ...(batch ? { batch } : {}),
+    });
+    refuseCaller(asker.caller, facts);
+    return JSON.stringify(facts);
+  };
+  const prepareItem = (world: World, item: Item, position: number, asker: Asker, id: string): Prepared => {
+    if ("problem" in item) return item;
+    try {
+      return { facts: factsOf(world, item.question, asker, `${id}.${position}`, { id, item: position }) };
+    } catch (error) {
+      if (error instanceof Problem) return { problem: error };
+      throw error;
+    }
+  };
+  return {
+    evaluate: (question, asker) =>
+      worlds.use(async (world) => {
+        const id = uuidv7(clock());
+        const [decided] = await store.decide({ facts: [factsOf(world, question, asker, id)] });
+        return { id, verdict: decided!.verdict };
+      }),
+    evaluateMany: (items, semantic, asker) =>
+      worlds.use(async (world) => {
+        const id = uuidv7(clock());
+        const prepared = items.map((item, position) => prepareItem(world, item, position, asker, id));
+        const until = stops[semantic];
+        const broken = prepared.findIndex((item) => "problem" in item);
+        // An item that can't be asked is a denial: with deny_on_first_deny nothing after it is asked.
+        const asked = until === "deny" && broken >= 0 ? prepared.slice(0, broken) : prepared;
+        const facts = asked.flatMap((item) => ("facts" in item ? item.facts : []));
+        const act = until === undefined ? { facts } : { facts, until };
+        const decided = facts.length === 0 ? [] : await store.decide(act);
+        return {
+          id,
+          outcomes: join(
+            prepared,
+            decided.map(({ verdict }) => verdict),
+            semantic,
+          ),
+        };
+      }),
+  };
+};

@@ -1,0 +1,248 @@
+/** From a question to facts: the closed record a judgement may look at, gathered before the act. */
+import type { Registry } from "../agent/registry.ts";
+import { closureOf, type EntityIndex, referencesIn } from "../entity/closure.ts";
+import { convertRecord } from "../entity/convert.ts";
+import {
+  actionNamed,
+  type ActionType,
+  type EntityType,
+  entityTypeNamed,
+  type SchemaModel,
+} from "../entity/schema.ts";
+import type { Caller } from "../identity/caller.ts";
+import { type CedarAsk, type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
+import type { Micros } from "../kit/clock.ts";
+import type { JsonObject, JsonValue } from "../kit/json.ts";
+import { type Chain, type ChainRules, type Hop, resolveChain } from "./chain.ts";
+import { type Inputs, readInputs } from "./inputs.ts";
+import type { Claim, Facts, Named, Question, Reason, Refusal } from "./question.ts";
+import type { SnapshotHead } from "./snapshot.ts";
+
+/** The snapshot as it answers questions: a head, and what is looked up in it. */
+export type World = { head: SnapshotHead; entities: EntityIndex; registry: Registry };
+
+/** Who asks, and how the request was named. */
+export type Asker = { caller: Caller; requestId?: string; traceId?: string };
+
+/** What else the facts take in. */
+export type Circumstances = {
+  id: string;
+  at: Micros;
+  batch?: { id: string; item: number };
+  config: string;
+  rules: ChainRules;
+};
+
+/** Stops the gathering with a denial. Only used inside this file, as a value would pass through every step. */
+class Refused extends Error {
+  readonly refusal: Refusal;
+  constructor(reason: Reason, detail: string) {
+    super(detail);
+    this.refusal = { reason, detail };
+  }
+}
+
+const namedClaim = (type: EntityType | undefined, { type: asked, id }: Claim): Named =>
+  type
+    ? { type: type.name, id, personal: type.personal, typeKnown: true }
+    : { type: asked, id, personal: true, typeKnown: false };
+
+/** An id that no registry vouches for may be anything, a person's name too. */
+const namedHop = (schema: SchemaModel, { id, agent }: Hop): Named => ({
+  type: schema.agentType ?? "Agent",
+  id,
+  personal: !agent || (schema.types.get(schema.agentType ?? "")?.personal ?? true),
+  typeKnown: schema.agentType !== undefined,
+});
+
+/**
+ * A subject or resource as Cedar is to see it: what is stored wins, a request fills absent attributes only,
+ * unless the schema lets it override (DESIGN §4). Agents take nothing from a request.
+ */
+const entityOf = (
+  { head, entities }: World,
+  type: EntityType,
+  id: string,
+  properties: JsonObject,
+  path: string,
+): CedarEntity => {
+  const uid = { type: type.name, id };
+  const stored = entities.get(uidKey(uid));
+  if (type.stored && !stored) throw new Refused("unknown_entity", `${path} is not stored`);
+  if (type.ids && !type.ids.includes(id))
+    throw new Refused("unknown_entity", `${path} is not one of its type`);
+  if (type.name === head.schema.agentType) return stored ?? { uid, attrs: {}, parents: [] };
+  const given = convertRecord(head.schema, properties, type.attributes, `${path}.properties`);
+  if ("mismatch" in given) {
+    const { path: at, expected } = given.mismatch;
+    throw new Refused("invalid_attribute", `${at}: expected ${expected}`);
+  }
+  const attrs: JsonObject = { ...stored?.attrs };
+  for (const [name, value] of Object.entries(given.record))
+    if (!Object.hasOwn(attrs, name) || type.attributes.get(name)?.override) attrs[name] = value;
+  return { uid, attrs, parents: stored?.parents ?? [], ...(stored?.tags ? { tags: stored.tags } : {}) };
+};
+
+const labelsOf = (type: EntityType | undefined, resource: CedarEntity | undefined): string[] =>
+  [...(type?.attributes ?? [])]
+    .filter(([name, { label }]) => label && resource?.attrs[name] === true)
+    .map(([name]) => name)
+    .sort();
+
+const reference = (type: string, id: string): JsonValue => ({ __entity: { type, id } });
+
+/** The value of `context.remit`, of the generated type `Remit::Facts`. */
+const remitFacts = (
+  schema: SchemaModel,
+  chain: Chain,
+  subject: Uid,
+  facts: { at: Micros; caller: string; inputs: Inputs },
+): JsonObject => {
+  const acting = chain.hops.at(-1) ?? chain.subject;
+  const behalf = subject.type === schema.userType && acting !== undefined;
+  return {
+    now: { __extn: { fn: "datetime", arg: new Date(Math.floor(facts.at / 1000)).toISOString() } },
+    ...(facts.inputs.run === undefined ? {} : { run: facts.inputs.run }),
+    caller: facts.caller,
+    assurance: "asserted",
+    ...(acting && schema.agentType !== undefined ? { actor: reference(schema.agentType, acting.id) } : {}),
+    ...(behalf ? { on_behalf_of: reference(subject.type, subject.id) } : {}),
+    chain_length: chain.hops.length + 1,
+    budgets: {},
+  };
+};
+
+const contextOf = (
+  schema: SchemaModel,
+  action: ActionType,
+  question: Question,
+  remit: JsonObject,
+): JsonObject => {
+  // `action` and `remit` are the PDP's to write, whatever the request put there.
+  const given: JsonObject = { ...question.context };
+  delete given["remit"];
+  delete given["action"];
+  if (question.action.properties) given["action"] = question.action.properties;
+  const converted = convertRecord(schema, given, action.context, "context");
+  if ("mismatch" in converted) {
+    const { path, expected } = converted.mismatch;
+    throw new Refused("invalid_attribute", `${path}: expected ${expected}`);
+  }
+  return action.context.has("remit") ? { ...converted.record, remit } : converted.record;
+};
+
+type Gathered = { ask: CedarAsk; labels: string[] };
+
+const gather = (
+  world: World,
+  question: Question,
+  types: { subject: EntityType; resource: EntityType; action: ActionType },
+  chain: Chain,
+  remit: JsonObject,
+): Gathered => {
+  const { head, entities } = world;
+  const { schema } = head;
+  const { subject, resource } = question;
+  const same = types.subject.name === types.resource.name && subject.id === resource.id;
+  const subjectProperties = { ...subject.properties };
+  // `act` says who acts; it is not an attribute of the subject.
+  delete subjectProperties["act"];
+  const resourceProperties = same
+    ? { ...subjectProperties, ...resource.properties }
+    : (resource.properties ?? {});
+  const resourceEntity = entityOf(world, types.resource, resource.id, resourceProperties, "resource");
+  const subjectId = chain.subject?.id ?? subject.id;
+  const subjectEntity = same
+    ? resourceEntity
+    : entityOf(world, types.subject, subjectId, subjectProperties, "subject");
+  const context = contextOf(schema, types.action, question, remit);
+  const hops = chain.hops.map(({ id }): Uid => ({ type: schema.agentType!, id }));
+  const own = new Map<string, CedarEntity>();
+  for (const uid of hops) own.set(uidKey(uid), entities.get(uidKey(uid)) ?? { uid, attrs: {}, parents: [] });
+  for (const entity of [subjectEntity, resourceEntity]) own.set(uidKey(entity.uid), entity);
+  const named = [...referencesIn(context), ...head.literals];
+  return {
+    ask: {
+      principals: [subjectEntity.uid, ...hops],
+      action: types.action.uid,
+      resource: resourceEntity.uid,
+      context,
+      entities: closureOf(entities, [...own.values()], named, head.reach),
+    },
+    labels: labelsOf(types.resource, resourceEntity),
+  };
+};
+
+const typesOf = (
+  schema: SchemaModel,
+  subject: EntityType | undefined,
+  resource: EntityType | undefined,
+  action: ActionType | undefined,
+  question: Question,
+): { subject: EntityType; resource: EntityType; action: ActionType } => {
+  if (!subject) throw new Refused("unmapped_type", `the schema knows no type \`${question.subject.type}\``);
+  if (!resource) throw new Refused("unmapped_type", `the schema knows no type \`${question.resource.type}\``);
+  if (!action) throw new Refused("unknown_action", `the schema knows no action \`${question.action.name}\``);
+  if (schema.agentType === undefined && question.context?.["agent"] !== undefined)
+    throw new Refused("agent_unknown", 'the schema marks no type `@remit("agent")`');
+  return { subject, resource, action };
+};
+
+/**
+ * Gathers the facts of a question against one snapshot. What denies without a policy (unknown types, inactive agents,
+ * mistyped values) is a refusal in the facts: the denial is recorded like any other.
+ * @throws Problem `invalid_request` when `context.remit` is malformed
+ */
+export const prepare = (world: World, question: Question, asker: Asker, given: Circumstances): Facts => {
+  const { schema } = world.head;
+  const { caller } = asker;
+  const inputs = readInputs(question.context);
+  const subject = entityTypeNamed(schema, question.subject.type);
+  const resource = entityTypeNamed(schema, question.resource.type);
+  const action = actionNamed(schema, question.action.name, resource?.name ?? "");
+  const subjectIsAgent = subject !== undefined && subject.name === schema.agentType;
+  const chain = resolveChain(world.registry, question, subjectIsAgent, given.at, given.rules);
+  const facts: Facts = {
+    id: given.id,
+    ...(given.batch ? { batch: given.batch } : {}),
+    at: given.at,
+    caller: caller.name,
+    ...(asker.requestId === undefined ? {} : { requestId: asker.requestId }),
+    ...(asker.traceId === undefined ? {} : { traceId: asker.traceId }),
+    ...inputs,
+    question,
+    subject: chain.subject ? namedHop(schema, chain.subject) : namedClaim(subject, question.subject),
+    subjectActs: subjectIsAgent,
+    actors: chain.hops.map((hop) => namedHop(schema, hop)),
+    agents: [...chain.hops, ...(chain.subject ? [chain.subject] : [])].flatMap(
+      ({ agent }) => agent?.id ?? [],
+    ),
+    action: {
+      name: action?.uid.id ?? question.action.name,
+      known: action !== undefined,
+      metered: action?.metered ?? false,
+    },
+    resource: namedClaim(resource, question.resource),
+    labels: [],
+    policySet: world.head.policySet,
+    entities: world.head.entitiesDigest,
+    config: given.config,
+    supportedObligations: [...caller.obligations, ...obligationsIn(question)],
+  };
+  try {
+    const types = typesOf(schema, subject, resource, action, question);
+    if (chain.refusal) return { ...facts, refusal: chain.refusal };
+    const uid = { type: types.subject.name, id: question.subject.id };
+    const remit = remitFacts(schema, chain, uid, { at: given.at, caller: caller.name, inputs });
+    return { ...facts, ...gather(world, question, types, chain, remit) };
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return { ...facts, refusal: error.refusal };
+  }
+};
+
+/** What the enforcement point says it can fulfil (Obligations profile): advice to us, so malformed is none. */
+const obligationsIn = ({ context }: Question): string[] => {
+  const supported = context?.["supported_obligations"];
+  return Array.isArray(supported) ? supported.filter((type) => typeof type === "string") : [];
+};

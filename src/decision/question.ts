@@ -1,0 +1,118 @@
+/** The words of a decision: what is asked, by whom, what is known, and what comes out. Plain data throughout. */
+import type { CedarAsk, CedarEntity, Uid } from "../kit/cedar-json.ts";
+import type { Micros } from "../kit/clock.ts";
+import type { JsonObject } from "../kit/json.ts";
+
+export type { CedarAsk, CedarEntity, Uid };
+
+/** A subject or resource as a request names it (AuthZEN §5.1, §5.2). */
+export type Claim = { type: string; id: string; properties?: JsonObject };
+
+/** One access evaluation (AuthZEN §6.1), after defaults. */
+export type Question = {
+  subject: Claim;
+  action: { name: string; properties?: JsonObject };
+  resource: Claim;
+  context?: JsonObject;
+};
+
+/** Why a decision came out as it did: the codes of the wire format. */
+export type Reason =
+  | "policy_permit"
+  | "policy_forbid"
+  | "no_permit"
+  | "policy_error"
+  | "unmapped_type"
+  | "unknown_action"
+  | "unknown_entity"
+  | "invalid_attribute"
+  | "obligation_unsupported"
+  | "agent_unknown"
+  | "agent_suspended"
+  | "agent_revoked"
+  | "agent_expired"
+  | "identity_mismatch"
+  | "chain_too_deep"
+  | "delegation_denied"
+  | "no_budget";
+
+/** A duty that the enforcement point must fulfil (AuthZEN Obligations profile, draft 1). */
+export type Obligation = { id: string; type: string; properties?: JsonObject };
+
+/**
+ * How an entity may be written into the ledger: by its id where that can't name a person, else by a random
+ * pseudonym that the store assigns and an erasure forgets.
+ */
+export type Named = Uid & {
+  personal: boolean;
+  /** Whether the schema declares the type; one that it doesn't is the client's free text. */
+  typeKnown: boolean;
+};
+
+/** A denial that needs no policy: found while the facts were gathered. */
+export type Refusal = { reason: Reason; detail: string };
+
+/**
+ * The closed record a judgement may look at; nothing else. Stored as the entry's detail, so that the decision
+ * can be judged again.
+ */
+export type Facts = {
+  id: string;
+  batch?: { id: string; item: number };
+  at: Micros;
+  caller: string;
+  requestId?: string;
+  traceId?: string;
+  dryRun: boolean;
+  run?: string;
+  parentRun?: string;
+  question: Question;
+  subject: Named;
+  /** Whether the subject is an agent itself. */
+  subjectActs: boolean;
+  /** Acting agents, from the first ancestor to the one that acts. */
+  actors: Named[];
+  /** Registered agents of the whole chain, the subject included: each has a chain of its own in the ledger. */
+  agents: string[];
+  action: { name: string; known: boolean; metered: boolean };
+  resource: Named;
+  /** Flagged labels of the resource (`@remit("label")` attributes that are true). */
+  labels: string[];
+  policySet: string;
+  entities: string;
+  config: string;
+  /** Obligation types that the enforcement point says it can fulfil. */
+  supportedObligations: string[];
+  refusal?: Refusal;
+  ask?: CedarAsk;
+};
+
+/** Balances by account; empty until an act touches an account. */
+export type Balances = Readonly<Record<string, { limit: number; used: number; held: number }>>;
+
+/** Consumption an act asks for: one amount on one account. */
+export type Line = { account: string; amount: number };
+
+/** The outcome of a judgement, and of the admission after it. */
+export type Verdict = {
+  decision: boolean;
+  reason: Reason;
+  /** Determining policies by `@id`, sorted. */
+  policies: string[];
+  obligations: Obligation[];
+  /** `@reason` texts of the determining policies, in the order of their ids; safe to show to the user. */
+  messages: string[];
+  /** `@advice` texts of the determining policies. */
+  advice: string[];
+  /** What an administrator may see beyond the reason: the refusal's detail, or the policies that failed. */
+  detail?: string;
+};
+
+/** Pure and synchronous: facts and balances in, verdict out. */
+export type Judge = (facts: Facts, balances: Balances) => Verdict;
+
+/** Pure and synchronous: whether the lines fit, or why not. */
+export type Admit = (facts: Facts, balances: Balances, lines: readonly Line[]) => Refusal | undefined;
+
+/** One decision as it was recorded. */
+export type Decided = { id: string; index: number; verdict: Verdict };

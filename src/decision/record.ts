@@ -1,0 +1,73 @@
+/**
+ * The record of a decision, as the ledger keeps it for good: who, what, outcome and why, without personal data.
+ * People, runs and free text appear as pseudonyms; the question itself lives in the detail, which can be erased.
+ */
+import { isoMicros } from "../kit/clock.ts";
+import { sha256 } from "../kit/digest.ts";
+import type { JsonObject, JsonValue } from "../kit/json.ts";
+import type { Facts, Named, Verdict } from "./question.ts";
+
+/** What a pseudonym stands for. */
+export type NameKind = "entity" | "type" | "action" | "run";
+
+/** Gives the pseudonym of a name, the same one each time until it is erased. */
+export type Pseudonyms = (kind: NameKind, type: string, id: string) => string;
+
+/** Ids longer than this are told by pseudonym: a leaf has bounds, an id has none. */
+const idBytesMax = 256;
+
+/** How many determining policies a record names; beyond it, it tells their number and digest. */
+const policiesMax = 40;
+
+const fits = (text: string): boolean => Buffer.byteLength(text, "utf8") <= idBytesMax;
+
+const entityRecord = ({ type, id, personal, typeKnown }: Named, pseudonyms: Pseudonyms): JsonObject => {
+  if (!typeKnown) return { p: pseudonyms("type", type, id) };
+  return personal || !fits(id) ? { type, p: pseudonyms("entity", type, id) } : { type, id };
+};
+
+/** Lists of names, bounded: what doesn't fit is told by number and digest. */
+const boundedNames = (names: readonly string[]): JsonValue => {
+  if (names.length <= policiesMax) return [...names];
+  const digest = sha256(JSON.stringify(names)).toString("hex");
+  return [...names.slice(0, policiesMax), `and ${names.length - policiesMax} more, sha256:${digest}`];
+};
+
+/** The record. `detail` is the commitment to the detail row. */
+export const recordOf = (
+  facts: Facts,
+  verdict: Verdict,
+  pseudonyms: Pseudonyms,
+  { engine, detail }: { engine: string; detail: string },
+): JsonObject => {
+  const { action } = facts;
+  const actors = facts.actors.map((actor) => entityRecord(actor, pseudonyms));
+  const obligations = [...new Set(verdict.obligations.map(({ type }) => type))].sort();
+  return {
+    v: 1,
+    kind: "decision",
+    id: facts.id,
+    ts: isoMicros(facts.at),
+    caller: facts.caller,
+    subject: entityRecord(facts.subject, pseudonyms),
+    actors,
+    action:
+      action.known && fits(action.name)
+        ? { name: action.name }
+        : { p: pseudonyms("action", "", action.name) },
+    resource: entityRecord(facts.resource, pseudonyms),
+    decision: verdict.decision ? "permit" : "deny",
+    reason: verdict.reason,
+    policies: boundedNames(verdict.policies),
+    policy_set: facts.policySet,
+    entities: facts.entities,
+    config: facts.config,
+    engine,
+    detail,
+    ...(facts.batch ? { batch: facts.batch.id, item: facts.batch.item } : {}),
+    ...(facts.dryRun ? { dry_run: true } : {}),
+    ...(facts.run === undefined ? {} : { run: pseudonyms("run", "", facts.run) }),
+    ...(facts.labels.length === 0 ? {} : { labels: boundedNames(facts.labels) }),
+    ...(obligations.length === 0 ? {} : { obligations: boundedNames(obligations) }),
+  };
+};

@@ -1,0 +1,182 @@
+/**
+ * A snapshot: policies, schema, entities, agents and budgets of the folders, read and checked together, so that
+ * no question ever meets half an edit.
+ */
+import { basename, join, relative } from "node:path";
+import { type Agent } from "../agent/agent.ts";
+import { readAgents } from "../agent/read-agents.ts";
+import { readBudgets } from "../budget/read-budgets.ts";
+import { checkEntity, readEntities } from "../entity/read-entities.ts";
+import { schemaModelOf, SchemaFault } from "../entity/schema-model.ts";
+import type { SchemaModel } from "../entity/schema.ts";
+import { type CedarEntity, type SchemaJson, type Uid, uidKey } from "../kit/cedar-json.ts";
+import { digestOf } from "../kit/digest.ts";
+import { listFolder, readFiles, type TextFile } from "../kit/folder.ts";
+import type { JsonObject } from "../kit/json.ts";
+import type { LoadError } from "../kit/place.ts";
+import type { Compiler } from "../policy/compile.ts";
+import type { PolicySet } from "../policy/policy-set.ts";
+
+export type Folders = { policies: string; schemas: string; entities: string };
+
+/** What was loaded, in numbers, for people. */
+export type Loaded = { policies: number; entities: number; agents: number; policyFiles: number };
+
+/** Everything a question may meet but the policies themselves. Plain data: it crosses threads. */
+export type SnapshotHead = {
+  policySet: string;
+  /** Digest of entities and agents. */
+  entitiesDigest: string;
+  schema: SchemaModel;
+  reach: number;
+  literals: Uid[];
+  /** Obligation types that policies of the set can impose. */
+  obligationTypes: string[];
+  loaded: Loaded;
+};
+
+export type Snapshot = {
+  head: SnapshotHead;
+  set: PolicySet;
+  /** What replay needs of the set: the schema with its generated part, and every policy's text. */
+  source: string;
+  /** Agents included, in their Cedar form. */
+  entities: CedarEntity[];
+  agents: Agent[];
+  warnings: LoadError[];
+};
+
+export type FolderFiles = {
+  policies: TextFile[];
+  schemas: TextFile[];
+  entities: TextFile[];
+  agents: TextFile | undefined;
+  budgets: TextFile | undefined;
+};
+
+const agentsFile = "agents.yaml";
+const budgetsFile = "budgets.yaml";
+
+/** The files that a snapshot is made of, by kind. @throws Error when a folder can't be read */
+export const snapshotPaths = async (
+  folders: Folders,
+): Promise<{ policies: string[]; schemas: string[]; entities: string[]; budgets: string[] }> => ({
+  policies: await listFolder(folders.policies, (name) => name.endsWith(".cedar")),
+  schemas: await listFolder(folders.schemas, (name) => name.endsWith(".cedarschema")),
+  entities: await listFolder(folders.entities, (name) => /\.(?:json|ya?ml)$/.test(name)),
+  budgets: (await listFolder(folders.policies, (name) => name === budgetsFile)).filter(
+    (path) => path === join(folders.policies, budgetsFile),
+  ),
+});
+
+/** Names in messages start with the folder's own name. */
+const read = (folder: string, paths: readonly string[]): Promise<TextFile[]> =>
+  readFiles(paths, (path) => join(basename(folder), relative(folder, path)));
+
+/** Reads the files of the folders. @throws Error when one can't be read */
+export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
+  const paths = await snapshotPaths(folders);
+  const isAgents = (path: string): boolean => path === join(folders.entities, agentsFile);
+  return {
+    policies: await read(folders.policies, paths.policies),
+    schemas: await read(folders.schemas, paths.schemas),
+    entities: await read(
+      folders.entities,
+      paths.entities.filter((path) => !isAgents(path)),
+    ),
+    agents: (await read(folders.entities, paths.entities.filter(isAgents)))[0],
+    budgets: (await read(folders.policies, paths.budgets))[0],
+  };
+};
+
+/** Registry fields that become Cedar attributes where the schema's agent type declares them. */
+const agentFields = ["name", "owner", "team", "org", "purpose", "model", "parent", "status"] as const;
+
+/** An agent's attributes and parents: a field declared as an entity refers to it, and is a parent where the type may be in it. */
+const agentParts = (schema: SchemaModel, agent: Agent): { attrs: JsonObject; parents: Uid[] } => {
+  const type = schema.types.get(schema.agentType!)!;
+  const attrs: JsonObject = {};
+  const parents: Uid[] = [];
+  for (const field of agentFields) {
+    const declared = type.attributes.get(field)?.type;
+    const value = agent[field];
+    if (value === undefined || declared === undefined) continue;
+    if (declared.kind !== "entity") {
+      attrs[field] = value;
+      continue;
+    }
+    const uid = { type: declared.type, id: value };
+    attrs[field] = uid;
+    if (type.memberOf.includes(declared.type)) parents.push(uid);
+  }
+  return { attrs: { ...attrs, ...agent.attrs }, parents };
+};
+
+type AgentFile = { agents: Agent[]; entities: CedarEntity[] } | { errors: LoadError[] };
+
+const readAgentFile = (schema: SchemaModel, file: TextFile | undefined): AgentFile => {
+  if (!file) return { agents: [], entities: [] };
+  const read = readAgents(file.file, file.text, schema.agentType);
+  if ("errors" in read) return read;
+  const errors: LoadError[] = [];
+  const entities: CedarEntity[] = [];
+  for (const [position, agent] of read.agents.entries()) {
+    const type = schema.types.get(schema.agentType!)!;
+    const checked = checkEntity(schema, type, agent.id, { ...agentParts(schema, agent), tags: agent.tags });
+    if ("fault" in checked) errors.push(read.faultAt(position, checked.fault, checked.path.map(String)));
+    else entities.push(checked.entity);
+  }
+  return errors.length > 0 ? { errors } : { agents: read.agents, entities };
+};
+
+const readModel = (json: SchemaJson, file: string): SchemaModel | { errors: LoadError[] } => {
+  try {
+    return schemaModelOf(json);
+  } catch (error) {
+    if (!(error instanceof SchemaFault)) throw error;
+    return { errors: [{ message: error.message, file }] };
+  }
+};
+
+const byUid = (a: CedarEntity, b: CedarEntity): number => (uidKey(a.uid) < uidKey(b.uid) ? -1 : 1);
+
+/** Builds a snapshot. Every fault of the files comes back as a value, as many at once as can be found. */
+export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot | { errors: LoadError[] } => {
+  if (files.policies.length === 0)
+    return { errors: [{ message: "no `.cedar` file was found", file: "policies" }] };
+  const budgetErrors = files.budgets ? readBudgets(files.budgets.file, files.budgets.text) : [];
+  const compiled = compiler.compile(files.policies, files.schemas, []);
+  if ("errors" in compiled) return { errors: [...compiled.errors, ...budgetErrors] };
+  const schema = readModel(compiled.schema.json, files.schemas[0]!.file);
+  if ("errors" in schema) return { errors: [...schema.errors, ...budgetErrors] };
+  const stored = readEntities(schema, files.entities);
+  const agents = readAgentFile(schema, files.agents);
+  if ("errors" in stored || "errors" in agents || budgetErrors.length > 0) {
+    const all = [stored, agents].flatMap((part) => ("errors" in part ? part.errors : []));
+    return { errors: [...all, ...budgetErrors] };
+  }
+  const entities = [...stored.entities, ...agents.entities].sort(byUid);
+  const { set } = compiled;
+  const texts = Object.fromEntries(set.policies.map(({ id, text }) => [id, text]));
+  return {
+    head: {
+      policySet: set.digest,
+      entitiesDigest: digestOf({ entities, agents: agents.agents }),
+      schema,
+      reach: compiled.reach,
+      literals: compiled.literals,
+      obligationTypes: [...new Set(set.policies.flatMap(({ notes }) => notes.obligation?.type ?? []))].sort(),
+      loaded: {
+        policies: set.policies.length,
+        entities: stored.entities.length,
+        agents: agents.agents.length,
+        policyFiles: files.policies.length,
+      },
+    },
+    set,
+    source: JSON.stringify({ schema: compiled.schema.text, policies: texts }),
+    entities,
+    agents: agents.agents,
+    warnings: compiled.warnings,
+  };
+};

@@ -1,0 +1,20 @@
+/** What deciding needs kept: one atomic, durable act. */
+import type { Admit, Decided, Judge } from "./question.ts";
+
+/**
+ * One act: the questions of one request, judged and recorded in order, all in one commit. `facts` are the JSON
+ * texts of `Facts`: serialised once, parsed where they are judged, and stored as they are.
+ * `until` stops after the first such decision (AuthZEN §7.1.2); the questions after it are neither judged nor recorded.
+ */
+export type Act = { facts: string[]; until?: "deny" | "permit" };
+
+/** A store is opened with these; it calls them inside the act. */
+export type Bound = { judge: Judge; admit: Admit; engine: string };
+
+export type DecisionStore = {
+  /**
+   * Judges, admits and records. Resolves only after the commit is durable.
+   * @throws Problem `ledger_unavailable` when nothing could be recorded; then nothing was decided
+   */
+  decide: (act: Act) => Promise<Decided[]>;
+};

@@ -1,0 +1,54 @@
+/** The world in force, and the ones before it that questions still hold: a question keeps the world it began with. */
+import { Problem } from "../kit/problem.ts";
+import type { World } from "./prepare.ts";
+
+export type Worlds = {
+  /** The world in force. @throws Problem `not_ready` before the first one */
+  current: () => World;
+  /** Runs a question in the world of this moment, which stays known to the judge until the question is answered. */
+  use: <T>(ask: (world: World) => Promise<T>) => Promise<T>;
+  /** Puts a world in force. */
+  replace: (world: World) => void;
+};
+
+/** `retire` is told of policy sets that no world in force and no question needs any more. */
+export const createWorlds = (retire: (policySet: string) => void): Worlds => {
+  let inForce: World | undefined;
+  /** Policy set → how many questions and worlds in force need it. */
+  const needed = new Map<string, number>();
+  const need = (policySet: string): void => {
+    needed.set(policySet, (needed.get(policySet) ?? 0) + 1);
+  };
+  const release = (policySet: string): void => {
+    const left = needed.get(policySet)! - 1;
+    if (left > 0) {
+      needed.set(policySet, left);
+      return;
+    }
+    needed.delete(policySet);
+    retire(policySet);
+  };
+  const current = (): World => {
+    if (!inForce) throw new Problem("not_ready", "no policies are loaded yet");
+    return inForce;
+  };
+  return {
+    current,
+    use: async (ask) => {
+      const world = current();
+      const { policySet } = world.head;
+      need(policySet);
+      try {
+        return await ask(world);
+      } finally {
+        release(policySet);
+      }
+    },
+    replace: (world) => {
+      const before = inForce;
+      need(world.head.policySet);
+      inForce = world;
+      if (before) release(before.head.policySet);
+    },
+  };
+};

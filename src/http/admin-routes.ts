@@ -1,0 +1,136 @@
+/** The own API that exists so far: the ledger's entries for auditors, the callers for administrators. */
+import type { Hono } from "hono";
+import { z } from "zod";
+import { details, scopes, type Caller } from "../identity/caller.ts";
+import type { CallerStore } from "../identity/store.ts";
+import { Problem } from "../kit/problem.ts";
+import type { EntryFilter, LedgerStore } from "../ledger/store.ts";
+import { jsonAnswer } from "./answer.ts";
+import { type BodyLimits, readBody } from "./body.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Guard } from "./guard.ts";
+
+export type AdminParts = {
+  guard: Guard;
+  ledger: LedgerStore;
+  /** Callers of the file and of the store; adding and revoking takes effect with the answer. */
+  callers: CallerStore;
+  limits: BodyLimits;
+};
+
+const entriesPageMax = 1000;
+
+const count = z.coerce.number().int().min(0);
+
+const entryQuery = z.strictObject({
+  agent: z.string().min(1).optional(),
+  decision: z.enum(["permit", "deny"]).optional(),
+  resource_type: z.string().min(1).optional(),
+  resource_id: z.string().min(1).optional(),
+  from: z.iso.datetime({ offset: true }).optional(),
+  to: z.iso.datetime({ offset: true }).optional(),
+  limit: count.max(entriesPageMax).min(1).default(100),
+  order: z.enum(["asc", "desc"]).default("asc"),
+  cursor: count.optional(),
+});
+
+const callerBody = z.strictObject({
+  name: z.string(),
+  key_hash: z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be `sha256:` and 64 hexadecimal digits"),
+  scopes: z.array(z.enum(scopes)).min(1),
+  detail: z.enum(details).default("plain"),
+  subjects: z.array(z.string()).default([]),
+  agents: z.array(z.string()).default([]),
+  actor_required: z.boolean().default(false),
+  obligations: z.array(z.string()).default([]),
+});
+
+/** Checks against a shape. @throws Problem `invalid_request` naming the first field at fault */
+const shaped = <T>(shape: z.ZodType<T>, value: unknown): T => {
+  const parsed = shape.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const { path, message, ...issue } = parsed.error.issues[0]!;
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys : [];
+  const field = [...path, ...unknown].join(".");
+  throw new Problem("invalid_request", field === "" ? message : `${field}: ${message}`, { field });
+};
+
+const instant = (text: string): number => Date.parse(text) * 1000;
+
+const filterOf = (query: z.infer<typeof entryQuery>): EntryFilter => {
+  const { resource_type: type, resource_id: id, from, to, ...rest } = query;
+  if ((type === undefined) !== (id === undefined))
+    throw new Problem("invalid_request", "resource_type and resource_id go together", {
+      field: "resource_id",
+    });
+  return {
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    limit: rest.limit,
+    order: rest.order,
+    ...(type === undefined || id === undefined ? {} : { resource: { type, id } }),
+    ...(from === undefined ? {} : { from: instant(from) }),
+    ...(to === undefined ? {} : { to: instant(to) }),
+  };
+};
+
+const listEntries =
+  ({ guard, ledger }: AdminParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    const { entries, next } = await ledger.entries(filterOf(shaped(entryQuery, c.req.query())));
+    return jsonAnswer(200, next === undefined ? { entries } : { entries, next });
+  };
+
+type Added = Caller & { addedAt?: string; revokedAt?: string };
+
+/** A caller as it is shown: never its key's hash. */
+const shownCaller = (caller: Added): Record<string, unknown> => ({
+  name: caller.name,
+  authenticates_by: caller.oauth ? "oauth" : "key",
+  scopes: caller.scopes,
+  detail: caller.detail,
+  subjects: caller.subjects,
+  agents: caller.agents,
+  actor_required: caller.actorRequired,
+  obligations: caller.obligations,
+  ...(caller.addedAt === undefined ? {} : { added_at: caller.addedAt }),
+  ...(caller.revokedAt === undefined ? {} : { revoked_at: caller.revokedAt }),
+});
+
+const listCallers =
+  ({ guard, callers }: AdminParts): Endpoint =>
+  async (c) => {
+    await guard(c, "admin");
+    return jsonAnswer(200, { callers: (await callers.callers()).map(shownCaller) });
+  };
+
+const addCaller =
+  ({ guard, callers, limits }: AdminParts): Endpoint =>
+  async (c) => {
+    await guard(c, "admin");
+    const { key_hash, actor_required, ...rest } = shaped(callerBody, await readBody(c, limits));
+    const caller: Caller = { ...rest, keyHash: key_hash, actorRequired: actor_required };
+    await callers.addCaller(caller);
+    return jsonAnswer(201, shownCaller(caller));
+  };
+
+const revokeCaller =
+  ({ guard, callers }: AdminParts): Endpoint =>
+  async (c) => {
+    await guard(c, "admin");
+    const name = c.req.param("name") ?? "";
+    await callers.revokeCaller(name);
+    return jsonAnswer(200, { name, revoked: true });
+  };
+
+/** Adds `/v1/ledger/entries` and `/v1/callers`. */
+export const addAdminRoutes = (
+  app: Hono,
+  parts: AdminParts,
+  add: (app: Hono, method: "get" | "post" | "delete", path: string, endpoint: Endpoint) => void,
+): void => {
+  add(app, "get", "/v1/ledger/entries", listEntries(parts));
+  add(app, "get", "/v1/callers", listCallers(parts));
+  add(app, "post", "/v1/callers", addCaller(parts));
+  add(app, "delete", "/v1/callers/:name", revokeCaller(parts));
+};

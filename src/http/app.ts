@@ -1,0 +1,37 @@
+/** All routes as one application. Unknown paths and methods are answered in the same form as everything else. */
+import { Hono } from "hono";
+import { Problem } from "../kit/problem.ts";
+import type { Logger } from "../telemetry/log.ts";
+import { addAdminRoutes, type AdminParts } from "./admin-routes.ts";
+import { problemAnswer } from "./answer.ts";
+import { addAuthzenRoutes, type AuthzenParts } from "./authzen-routes.ts";
+import { type Endpoint, handlerOf } from "./endpoint.ts";
+import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
+
+export type HttpParts = AuthzenParts & AdminParts & OperationsParts & { log: Logger };
+
+/** The application: `fetch` answers any request. */
+export const createHttpApp = (parts: HttpParts): Hono => {
+  const app = new Hono();
+  const handler = handlerOf(parts.log, parts.metrics);
+  const nothing = handler(() => problemAnswer(new Problem("not_found", "there is nothing at this path")));
+  const allowed = new Map<string, Set<string>>();
+  const add = (target: Hono, method: "get" | "post" | "delete", path: string, endpoint: Endpoint): void => {
+    target[method](path, handler(endpoint));
+    const methods = allowed.get(path) ?? new Set<string>();
+    allowed.set(path, methods.add(method.toUpperCase()));
+    if (method === "get") methods.add("HEAD");
+  };
+  addAuthzenRoutes(app, parts, add);
+  addAdminRoutes(app, parts, add);
+  addOperationsRoutes(app, parts, add);
+  for (const [path, methods] of allowed) {
+    const problem = new Problem("method_not_allowed", `use ${[...methods].join(" or ")}`);
+    app.all(
+      path,
+      handler(() => problemAnswer(problem, { Allow: [...methods].join(", ") })),
+    );
+  }
+  app.all("*", nothing);
+  return app;
+};

@@ -1,0 +1,84 @@
+/** The AuthZEN endpoints: translate, decide, render. Nothing is decided here. */
+import { createHash } from "node:crypto";
+import type { Hono } from "hono";
+import { evaluationPath, evaluationsPath, metadataBody, metadataPath } from "../authzen/metadata.ts";
+import { readEvaluation, readEvaluations } from "../authzen/request.ts";
+import { decisionBody, itemProblemBody } from "../authzen/response.ts";
+import type { Decider, Outcome } from "../decision/decide.ts";
+import type { Caller } from "../identity/caller.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { type Answer, jsonAnswer } from "./answer.ts";
+import { type BodyLimits, readBody } from "./body.ts";
+import type { Endpoint, Request } from "./endpoint.ts";
+import type { Guard } from "./guard.ts";
+
+export type AuthzenParts = {
+  decider: Decider;
+  guard: Guard;
+  metrics: Metrics;
+  limits: BodyLimits & { batchItemsMax: number };
+  /** The identity and its path (known before the address is); absent: no metadata. */
+  identity: { path: string; value: () => string } | undefined;
+  metadataMaxAgeSeconds: number;
+  obligationTypes: () => readonly string[];
+};
+
+const asker = (caller: Caller, { requestId, traceId }: Request): Parameters<Decider["evaluate"]>[1] =>
+  traceId === undefined ? { caller, requestId } : { caller, requestId, traceId };
+
+const evaluate =
+  ({ decider, metrics }: AuthzenParts) =>
+  async (question: Parameters<Decider["evaluate"]>[0], caller: Caller, request: Request): Promise<Answer> => {
+    const { id, verdict } = await decider.evaluate(question, asker(caller, request));
+    metrics.decided(verdict.decision, verdict.reason);
+    return jsonAnswer(200, decisionBody(verdict, caller.detail), { "Remit-Decision": id });
+  };
+
+const evaluationEndpoint =
+  (parts: AuthzenParts): Endpoint =>
+  async (c, request) => {
+    const caller = await parts.guard(c, "evaluate");
+    const question = readEvaluation(await readBody(c, parts.limits));
+    return evaluate(parts)(question, caller, request);
+  };
+
+const evaluationsEndpoint =
+  (parts: AuthzenParts): Endpoint =>
+  async (c, request) => {
+    const { decider, guard, metrics, limits } = parts;
+    const caller = await guard(c, "evaluate");
+    const batch = readEvaluations(await readBody(c, limits), limits.batchItemsMax);
+    if (batch.kind === "single") return evaluate(parts)(batch.request, caller, request);
+    const { id, outcomes } = await decider.evaluateMany(batch.items, batch.semantic, asker(caller, request));
+    const render = (outcome: Outcome): ReturnType<typeof decisionBody> => {
+      if ("problem" in outcome) return itemProblemBody(outcome.problem);
+      metrics.decided(outcome.verdict.decision, outcome.verdict.reason);
+      return decisionBody(outcome.verdict, caller.detail);
+    };
+    return jsonAnswer(200, { evaluations: outcomes.map(render) }, { "Remit-Decision": id });
+  };
+
+const metadataEndpoint =
+  ({ metadataMaxAgeSeconds, obligationTypes }: AuthzenParts, identity: () => string): Endpoint =>
+  (c) => {
+    const body = JSON.stringify(metadataBody(identity(), obligationTypes()));
+    const tag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
+    const headers = { "Cache-Control": `public, max-age=${metadataMaxAgeSeconds}`, ETag: tag };
+    if (c.req.header("if-none-match") === tag) return { status: 304, body: "", headers };
+    return { status: 200, body, headers: { ...headers, "Content-Type": "application/json" } };
+  };
+
+/** Adds the endpoints at their default paths, and below the identity's path where it has one. */
+export const addAuthzenRoutes = (
+  app: Hono,
+  parts: AuthzenParts,
+  add: (app: Hono, method: "get" | "post", path: string, endpoint: Endpoint) => void,
+): void => {
+  const { identity } = parts;
+  const bases = new Set(["", identity?.path ?? ""]);
+  for (const base of bases) {
+    add(app, "post", `${base}${evaluationPath}`, evaluationEndpoint(parts));
+    add(app, "post", `${base}${evaluationsPath}`, evaluationsEndpoint(parts));
+  }
+  if (identity) add(app, "get", metadataPath(identity.path), metadataEndpoint(parts, identity.value));
+};

@@ -1,0 +1,71 @@
+/** Who may use an API: callers by key or token; without any callers, only what runs on this machine (DESIGN §7). */
+import type { Context } from "hono";
+import type { Caller, Scope } from "../identity/caller.ts";
+import { Problem } from "../kit/problem.ts";
+
+export type GuardParts = {
+  authenticate: (authorization: string) => Caller | Promise<Caller>;
+  /** Whether questions are open to this machine: listening on loopback, and no caller was ever added. */
+  open: () => boolean;
+};
+
+export type Guard = (c: Context, scope: Scope) => Promise<Caller>;
+
+/** The caller of a service that is open to its own machine. */
+const local: Caller = {
+  name: "local",
+  scopes: ["evaluate", "settle"],
+  detail: "plain",
+  subjects: [],
+  agents: [],
+  actorRequired: false,
+  obligations: [],
+};
+
+const forwarding = [
+  "forwarded",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-real-ip",
+];
+
+/** `localhost`, 127.0.0.0/8 or ::1, with or without a port: a name that another site could point here is none of them. */
+const loopbackHost = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
+
+/** A web page or a proxy that relays strangers must not pass for this machine. */
+const checkLoopback = (c: Context): void => {
+  if (!loopbackHost.test(c.req.header("host") ?? ""))
+    throw new Problem("forbidden", "without callers, only requests to a loopback host are answered", {
+      field: "host",
+    });
+  const foreign = ["origin", ...forwarding].find((name) => c.req.header(name) !== undefined);
+  if (foreign !== undefined)
+    throw new Problem("forbidden", "without callers, relayed requests are not answered", { field: foreign });
+};
+
+const unauthenticated = (): Problem =>
+  new Problem("unauthenticated", "an API key or access token is required");
+
+const identify = async (c: Context, { authenticate, open }: GuardParts): Promise<Caller> => {
+  const authorization = c.req.header("authorization");
+  if (authorization !== undefined) return authenticate(authorization);
+  if (!open()) throw unauthenticated();
+  checkLoopback(c);
+  return local;
+};
+
+/**
+ * A guard: gives the caller of a request that may use an API of this scope.
+ * @throws Problem `unauthenticated` (401), `forbidden` (403)
+ */
+export const createGuard =
+  (parts: GuardParts): Guard =>
+  async (c, scope) => {
+    const caller = await identify(c, parts);
+    if (caller.scopes.includes(scope) || caller.scopes.includes("admin")) return caller;
+    // The anonymous local caller has simply not said who it is.
+    if (caller === local) throw unauthenticated();
+    throw new Problem("forbidden", `the caller \`${caller.name}\` has no scope \`${scope}\``);
+  };

@@ -1,0 +1,46 @@
+/** Callers: the enforcement points (PEPs) that may ask, how they are recognised and what they may do. */
+
+export const scopes = ["evaluate", "settle", "audit", "operate", "admin"] as const;
+export type Scope = (typeof scopes)[number];
+
+export const details = ["plain", "user", "admin"] as const;
+/** How much of the reasons a caller is told: nothing, what a user may see, or everything. */
+export type Detail = (typeof details)[number];
+
+export type Caller = {
+  name: string;
+  /** `sha256:` and 64 hexadecimal digits over the API key. */
+  keyHash?: string;
+  oauth?: { issuer: string; audience: string; clientId: string };
+  scopes: Scope[];
+  detail: Detail;
+  /** `TYPE::ID`, `TYPE::*` or `*`: the subjects it may ask about; empty means all. */
+  subjects: string[];
+  /** Agent ids it may name, a trailing `*` as prefix; empty means all. */
+  agents: string[];
+  /** Whether every question must name an acting agent. */
+  actorRequired: boolean;
+  /** Obligation types that it can always fulfil. */
+  obligations: string[];
+};
+
+/** Names that no caller may take: the administrator, and the machine's own user where no callers exist. */
+export const reservedNames: readonly string[] = ["admin", "local"];
+
+/** A name fits a table, a log line and an entry. */
+export const callerNamePattern: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+const matches = (pattern: string, text: string): boolean =>
+  pattern.endsWith("*") ? text.startsWith(pattern.slice(0, -1)) : pattern === text;
+
+/** Whether a caller may ask about this subject and name these agents; otherwise the field it may not. */
+export const mayAsk = (
+  caller: Caller,
+  { subject, agents }: { subject: { type: string; id: string }; agents: readonly string[] },
+): "subject" | "agent" | undefined => {
+  const name = `${subject.type}::${subject.id}`;
+  if (caller.subjects.length > 0 && !caller.subjects.some((pattern) => matches(pattern, name)))
+    return "subject";
+  const mayName = (agent: string): boolean => caller.agents.some((pattern) => matches(pattern, agent));
+  return caller.agents.length > 0 && !agents.every(mayName) ? "agent" : undefined;
+};

@@ -1,0 +1,5 @@
+/** The service as a library: what `remit serve` starts, for embedding and tests. */
+export { type Service, type ServiceOptions, startService } from "./app.ts";
+export type { Config } from "./config/config.ts";
+export { ConfigError, type ConfigSources, loadConfig } from "./config/load.ts";
+export { Problem, type ProblemCode } from "./kit/problem.ts";

@@ -1,0 +1,50 @@
+/** Reads folders of text files, and notices when they change, by looking: that works on every file system and mount. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+/** A text file: its path below the folder's own name, for messages, and its text. */
+export type TextFile = { file: string; text: string };
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Paths of the files below `folder` whose name passes, sorted; names with a leading dot are passed over. */
+export const listFolder = async (folder: string, wanted: (name: string) => boolean): Promise<string[]> => {
+  const paths: string[] = [];
+  for (const name of (await readdir(folder)).sort()) {
+    if (name.startsWith(".")) continue;
+    const path = join(folder, name);
+    // Follows links: mounted configuration is often a link to a dated folder.
+    const isFolder = (await stat(path)).isDirectory();
+    if (isFolder) paths.push(...(await listFolder(path, wanted)));
+    else if (wanted(name)) paths.push(path);
+  }
+  return paths;
+};
+
+/** Reads files as UTF-8. @throws Error naming the file that isn't UTF-8 or can't be read */
+export const readFiles = async (
+  paths: readonly string[],
+  name: (path: string) => string,
+): Promise<TextFile[]> => {
+  const files: TextFile[] = [];
+  for (const path of paths) {
+    const bytes = await readFile(path);
+    try {
+      files.push({ file: name(path), text: utf8.decode(bytes) });
+    } catch (error) {
+      throw new Error(`${name(path)}: not valid UTF-8`, { cause: error });
+    }
+  }
+  return files;
+};
+
+/** A text that differs when any of the files was written, replaced, added or taken away. */
+export const signatureOf = async (paths: readonly string[]): Promise<string> => {
+  const parts = await Promise.all(
+    paths.map(async (path) => {
+      const { ino, size, mtimeNs } = await stat(path, { bigint: true });
+      return `${path} ${ino} ${size} ${mtimeNs}`;
+    }),
+  );
+  return parts.join("\n");
+};

@@ -1,0 +1,29 @@
+/**
+ * An entry's bytes: `{"chain":…,"rec":…}` in RFC 8785 form, at most 16 KiB, free of personal data. The bytes stored
+ * are the leaf; verifiers hash them as they are.
+ */
+import { canonicalJson, sha256 } from "../kit/digest.ts";
+import type { JsonObject } from "../kit/json.ts";
+
+/** What a leaf may measure at most, in bytes. */
+export const leafBytesMax = 16_384;
+
+/** One chain through the ledger: its key, how many of its entries there are with this one, the hash of the last. */
+export type ChainLink = { key: string; count: number; previous: Uint8Array | undefined };
+
+/** The bytes of an entry. Keys of a link are written in canonical order: `k`, `n`, `p`. */
+export const leafOf = (chain: readonly ChainLink[], record: JsonObject): Buffer => {
+  const links = chain.map(({ key, count, previous }) => ({
+    k: key,
+    n: count,
+    p: previous === undefined ? "" : Buffer.from(previous).toString("base64url"),
+  }));
+  return Buffer.from(`{"chain":${canonicalJson(links)},"rec":${canonicalJson(record)}}`, "utf8");
+};
+
+/** The leaf hash of RFC 6962 §2.1. */
+export const leafHash = (leaf: Uint8Array): Buffer => sha256(Uint8Array.of(0), leaf);
+
+/** Binds a detail to its entry without telling it: the salt keeps guesses from being tried. */
+export const detailCommitment = (salt: Uint8Array, body: string): string =>
+  sha256(salt, body).toString("base64url");

@@ -1,0 +1,50 @@
+/** What the ledger needs kept and found again. */
+import type { Micros } from "../kit/clock.ts";
+
+/** An entry as it is listed: the record, with what the mapping and detail rows still know. */
+export type EntryView = {
+  index: number;
+  id: string;
+  ts: string;
+  kind: string;
+  caller: string;
+  subject: { type: string; id: string };
+  actors: { type: string; id: string }[];
+  action: string;
+  resource: { type: string; id: string };
+  decision: "permit" | "deny";
+  reason: string;
+  policies: string[];
+  policy_set: string;
+  entities: string;
+  engine: string;
+  request_id?: string;
+  trace_id?: string;
+  run?: string;
+  dry_run?: boolean;
+  batch?: string;
+  item?: number;
+  leaf_hash: string;
+};
+
+/** Which entries: all conditions must hold. `from` is inclusive, `to` exclusive. */
+export type EntryFilter = {
+  agent?: string;
+  decision?: "permit" | "deny";
+  resource?: { type: string; id: string };
+  from?: Micros;
+  to?: Micros;
+  /** At most this many. */
+  limit: number;
+  /** `asc`: from the oldest, or after `cursor`; `desc`: from the newest, or before `cursor`. */
+  order: "asc" | "desc";
+  /** Index of the last entry seen. */
+  cursor?: number;
+};
+
+export type LedgerStore = {
+  /** Entries in index order as asked; `next` is the cursor of the next page, absent at the end. */
+  entries: (filter: EntryFilter) => Promise<{ entries: EntryView[]; next?: number }>;
+  /** Whether the ledger takes entries: the last commit held, or a trial write does. Otherwise why not. */
+  writable: () => Promise<{ ok: true } | { ok: false; error: string }>;
+};

@@ -1,0 +1,224 @@
+/**
+ * The reference engine: cedar-wasm over sound slices. It holds policy sets by digest, composes the candidates of a
+ * question into a small preparsed set, and keeps those sets under a fixed number of slots (cedar-wasm can replace a
+ * preparsed set but never forget one).
+ */
+import { assert } from "../kit/assert.ts";
+import { type CedarAsk, type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
+import { type Cedar, createCedar } from "./cedar.ts";
+import { indexByScope, type ScopeIndex } from "./index-by-scope.ts";
+import type { CompiledPolicy, PolicySet } from "./policy-set.ts";
+
+/** What Cedar answers for one principal. `errors` are policies whose evaluation failed, with why. */
+export type EngineAnswer =
+  | {
+      decision: "allow" | "deny";
+      determining: CompiledPolicy[];
+      errors: { policy: CompiledPolicy; message: string }[];
+    }
+  | { failure: string };
+
+export type Engine = {
+  name: "reference";
+  /** Takes a policy set in, under its digest; questions may name it from now on. */
+  install: (set: PolicySet) => void;
+  /** Forgets a policy set. */
+  retire: (digest: string) => void;
+  /** Asks for each principal of the question in turn. @throws CedarTrap when the engine trapped; it has healed */
+  ask: (digest: string, ask: CedarAsk) => EngineAnswer[];
+  /** Decides two questions whose answers are known. Anything but the right answers is a reason not to serve. */
+  selfTest: () => { ok: true } | { ok: false; error: string };
+};
+
+type Installed = {
+  set: PolicySet;
+  index: ScopeIndex;
+  actions: Map<string, CedarEntity>;
+  /** Candidates by their positions → the slot of their preparsed set. */
+  composed: Map<string, string>;
+};
+
+const slotsMax = 2000;
+
+type Slots = {
+  /** The slot for these candidates, preparsed; the one longest unused gives way. */
+  of: (installed: Installed, key: string, policies: readonly CompiledPolicy[]) => string;
+  forget: (installed: Installed) => void;
+};
+
+const createSlots = (cedar: Cedar): Slots => {
+  /** In order of last use: slot → whose key it holds. */
+  let held = new Map<string, { installed: Installed; key: string }>();
+  let free: string[] = [];
+  let made = 0;
+  let generation = cedar.generation();
+  const reset = (): void => {
+    for (const { installed } of held.values()) installed.composed.clear();
+    held = new Map();
+    free = [];
+    made = 0;
+    generation = cedar.generation();
+  };
+  const take = (): string => {
+    const spare = free.pop();
+    if (spare !== undefined) return spare;
+    if (made < slotsMax) return `slot-${made++}`;
+    const [slot, { installed, key }] = held.entries().next().value!;
+    held.delete(slot);
+    installed.composed.delete(key);
+    return slot;
+  };
+  return {
+    of: (installed, key, policies) => {
+      if (generation !== cedar.generation()) reset();
+      const known = installed.composed.get(key);
+      if (known !== undefined) {
+        held.delete(known);
+        held.set(known, { installed, key });
+        return known;
+      }
+      const slot = take();
+      const staticPolicies = Object.fromEntries(policies.map(({ id, text }) => [id, text]));
+      const answer = cedar.call((module) => module.preparsePolicySet(slot, { staticPolicies }));
+      assert(answer.type === "success", "a policy that was admitted did not parse again");
+      installed.composed.set(key, slot);
+      held.set(slot, { installed, key });
+      return slot;
+    },
+    forget: (installed) => {
+      for (const slot of installed.composed.values()) {
+        held.delete(slot);
+        free.push(slot);
+      }
+      installed.composed.clear();
+    },
+  };
+};
+
+/** The ancestors of an entity, transitively, among the entities of this question. */
+const ancestorsOf = (uid: Uid, entities: ReadonlyMap<string, CedarEntity>): string[] => {
+  const found = new Set<string>();
+  const open = [uidKey(uid)];
+  for (let key = open.pop(); key !== undefined; key = open.pop()) {
+    for (const parent of entities.get(key)?.parents ?? []) {
+      const parentKey = uidKey(parent);
+      if (found.has(parentKey)) continue;
+      found.add(parentKey);
+      open.push(parentKey);
+    }
+  }
+  return [...found];
+};
+
+/** The action and its groups, as the evaluator must be told without a schema. */
+const actionClosure = (action: Uid, actions: ReadonlyMap<string, CedarEntity>): CedarEntity[] =>
+  [uidKey(action), ...ancestorsOf(action, actions)].flatMap((key) => actions.get(key) ?? []);
+
+const answerOf = (
+  cedar: Cedar,
+  slots: Slots,
+  installed: Installed,
+  ask: CedarAsk,
+  principal: Uid,
+  known: ReadonlyMap<string, CedarEntity>,
+): EngineAnswer => {
+  const candidates = installed.index({
+    principal,
+    principalAncestors: ancestorsOf(principal, known),
+    action: ask.action,
+    actionAncestors: ancestorsOf(ask.action, installed.actions),
+    resource: ask.resource,
+    resourceAncestors: ancestorsOf(ask.resource, known),
+  });
+  if (candidates.length === 0) return { decision: "deny", determining: [], errors: [] };
+  const policies = candidates.map((position) => installed.set.policies[position]!);
+  const slot = slots.of(installed, candidates.join(), policies);
+  const answer = cedar.call((module) =>
+    module.statefulIsAuthorized({
+      principal,
+      action: ask.action,
+      resource: ask.resource,
+      context: ask.context,
+      entities: [...ask.entities, ...actionClosure(ask.action, installed.actions)],
+      preparsedPolicySetId: slot,
+    }),
+  );
+  if (answer.type === "failure") return { failure: answer.errors.map(({ message }) => message).join("; ") };
+  const { decision, diagnostics } = answer.response;
+  // cedar-wasm gives ids in random order; policies of a set are sorted by id, so filtering keeps them so.
+  const reasons = new Set(diagnostics.reason);
+  const errors = new Map(diagnostics.errors.map(({ policyId, error }) => [policyId, error.message]));
+  return {
+    decision,
+    determining: policies.filter(({ id }) => reasons.has(id)),
+    errors: policies.flatMap((policy) => {
+      const message = errors.get(policy.id);
+      return message === undefined ? [] : [{ policy, message }];
+    }),
+  };
+};
+
+const knownAnswers: PolicySet = {
+  digest: "self-test",
+  policies: (["permit", "forbid"] as const).map((effect) => ({
+    id: effect,
+    effect,
+    text: `${effect} (principal, action == Action::"${effect}", resource);`,
+    place: { file: "", line: 1, column: 1 },
+    principal: { kind: "any" },
+    action: { kind: "any" },
+    resource: { kind: "any" },
+    notes: {},
+  })),
+  actions: [],
+};
+
+const selfTest = (ask: Engine["ask"]): ReturnType<Engine["selfTest"]> => {
+  const self: Uid = { type: "SelfTest", id: "self" };
+  try {
+    for (const [action, right] of [
+      ["permit", "allow"],
+      ["forbid", "deny"],
+    ] as const) {
+      const question = { principals: [self], action: { type: "Action", id: action }, resource: self };
+      const [answer] = ask(knownAnswers.digest, { ...question, context: {}, entities: [] });
+      const wrong =
+        !answer || "failure" in answer || answer.decision !== right || answer.determining.length !== 1;
+      if (wrong) return { ok: false, error: `a known question was answered wrongly: \`${action}\`` };
+    }
+    return { ok: true };
+  } catch (error) {
+    return { ok: false, error: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+/** An engine for this thread. */
+export const createReferenceEngine = (cedar: Cedar = createCedar()): Engine => {
+  const sets = new Map<string, Installed>();
+  const slots = createSlots(cedar);
+  const install = (set: PolicySet): void => {
+    if (sets.has(set.digest)) return;
+    const actions = new Map(set.actions.map((action) => [uidKey(action.uid), action]));
+    sets.set(set.digest, { set, index: indexByScope(set.policies), actions, composed: new Map() });
+  };
+  install(knownAnswers);
+  const ask: Engine["ask"] = (digest, question) => {
+    const installed = sets.get(digest);
+    assert(installed, `no policy set \`${digest}\` is installed`);
+    const known = new Map(question.entities.map((entity) => [uidKey(entity.uid), entity]));
+    return question.principals.map((principal) =>
+      answerOf(cedar, slots, installed, question, principal, known),
+    );
+  };
+  return {
+    name: "reference",
+    install,
+    retire: (digest) => {
+      const installed = sets.get(digest);
+      if (installed) slots.forget(installed);
+      sets.delete(digest);
+    },
+    ask,
+    selfTest: () => selfTest(ask),
+  };
+};

@@ -1,0 +1,110 @@
+/** Reads entries back: from the leaf, with what the mapping and detail rows still know of it. */
+import type { Database } from "better-sqlite3";
+import type { Facts } from "../../decision/question.ts";
+import type { JsonObject } from "../../kit/json.ts";
+import type { EntryFilter, EntryView } from "../../ledger/store.ts";
+
+type Row = { idx: number; leaf: Buffer; leaf_hash: Buffer; body: string | null };
+type Ref = { type?: string; id?: string; p?: string };
+type Name = { type: string; id: string };
+
+/** What an erased or unnamed part shows as its type. */
+const unknownType = "?";
+
+const conditionsOf = (
+  db: Database,
+  filter: EntryFilter,
+): { joins: string; where: string[]; values: unknown[] } => {
+  const where: string[] = [];
+  const values: unknown[] = [];
+  let joins = "";
+  if (filter.agent !== undefined) {
+    joins = "join entry_agent a on a.idx = e.idx";
+    const names = [filter.agent, ...pseudonymsOf(db, "id = ?", [filter.agent])];
+    where.push(`a.agent in (${names.map(() => "?").join()})`);
+    values.push(...names);
+  }
+  if (filter.resource) {
+    const { type, id } = filter.resource;
+    const names = [`${type}::${id}`, ...pseudonymsOf(db, "type = ? and id = ?", [type, id])];
+    where.push(`e.resource in (${names.map(() => "?").join()})`);
+    values.push(...names);
+  }
+  if (filter.decision !== undefined) where.push(`e.denied = ${filter.decision === "deny" ? 1 : 0}`);
+  if (filter.from !== undefined) {
+    where.push("e.at >= ?");
+    values.push(filter.from);
+  }
+  if (filter.to !== undefined) {
+    where.push("e.at < ?");
+    values.push(filter.to);
+  }
+  if (filter.cursor !== undefined) {
+    where.push(filter.order === "asc" ? "e.idx > ?" : "e.idx < ?");
+    values.push(filter.cursor);
+  }
+  return { joins, where, values };
+};
+
+const pseudonymsOf = (db: Database, condition: string, values: readonly string[]): string[] =>
+  db
+    .prepare<unknown[], string>(
+      `select name from pseudonym where kind in ('entity', 'type') and ${condition}`,
+    )
+    .pluck()
+    .all(...values);
+
+type Named = (p: string) => Name | undefined;
+
+const entityView = (ref: Ref, named: Named): Name => {
+  if (ref.p === undefined) return { type: ref.type ?? unknownType, id: ref.id ?? "" };
+  return named(ref.p) ?? { type: ref.type ?? unknownType, id: ref.p };
+};
+
+const viewOf = (row: Row, named: Named): EntryView => {
+  const { rec } = JSON.parse(row.leaf.toString("utf8")) as { rec: JsonObject };
+  const facts = row.body === null ? undefined : (JSON.parse(row.body) as Facts);
+  const text = (name: string): string => rec[name] as string;
+  const action = rec["action"] as { name?: string; p?: string };
+  const run = rec["run"] === undefined ? undefined : text("run");
+  return {
+    index: row.idx,
+    id: text("id"),
+    ts: text("ts"),
+    kind: text("kind"),
+    caller: text("caller"),
+    subject: entityView(rec["subject"] as Ref, named),
+    actors: (rec["actors"] as Ref[]).map((actor) => entityView(actor, named)),
+    action: action.name ?? named(action.p!)?.id ?? action.p!,
+    resource: entityView(rec["resource"] as Ref, named),
+    decision: rec["decision"] === "permit" ? "permit" : "deny",
+    reason: text("reason"),
+    policies: rec["policies"] as string[],
+    policy_set: text("policy_set"),
+    entities: text("entities"),
+    engine: text("engine"),
+    ...(facts?.requestId === undefined ? {} : { request_id: facts.requestId }),
+    ...(facts?.traceId === undefined ? {} : { trace_id: facts.traceId }),
+    ...(run === undefined ? {} : { run: named(run)?.id ?? run }),
+    ...(rec["dry_run"] === true ? { dry_run: true } : {}),
+    ...(rec["batch"] === undefined ? {} : { batch: text("batch"), item: Number(rec["item"]) }),
+    leaf_hash: row.leaf_hash.toString("base64url"),
+  };
+};
+
+/** The entries a filter asks for, and the cursor of the next page. */
+export const readEntries = (db: Database, filter: EntryFilter): { entries: EntryView[]; next?: number } => {
+  const { joins, where, values } = conditionsOf(db, filter);
+  const condition = where.length === 0 ? "" : `where ${where.join(" and ")}`;
+  const rows = db
+    .prepare<unknown[], Row>(
+      `select distinct e.idx as idx, e.leaf as leaf, e.leaf_hash as leaf_hash, d.body as body
+       from entry e ${joins} left join detail d on d.idx = e.idx ${condition}
+       order by e.idx ${filter.order} limit ?`,
+    )
+    .all(...values, filter.limit + 1);
+  const find = db.prepare<[string], Name>("select type, id from pseudonym where name = ?");
+  const entries = rows.slice(0, filter.limit).map((row) => viewOf(row, (p) => find.get(p)));
+  const last = entries.at(-1);
+  return rows.length > filter.limit && last ? { entries, next: last.index } : { entries };
+};
