@@ -32,6 +32,8 @@ export type Service = {
   url: string;
   /** What a person should read at the start. */
   summary: string[];
+  /** Bounds the ledger's file anew, in database pages; beyond it questions are answered 503. */
+  boundLedger: (pagesMax: number) => Promise<void>;
   /** Stops accepting, answers what it has, commits, and lets go of the data directory. */
   close: () => Promise<void>;
 };
@@ -231,6 +233,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     return {
       url: server.url,
       summary: summaryOf(server.url, config, loaded, open()),
+      boundLedger: (pagesMax) => writer.calls.call("bound", pagesMax),
       close: () => stop({ config, log, server, loader, ledger, writer, unlock: () => lock.release() }),
     };
   } catch (error) {

@@ -69,23 +69,25 @@ export const snapshotPaths = async (
   ),
 });
 
-/** Names in messages start with the folder's own name. */
-const read = (folder: string, paths: readonly string[]): Promise<TextFile[]> =>
-  readFiles(paths, (path) => join(basename(folder), relative(folder, path)));
+/** The name of a file in messages: from the configured folder's own name on. */
+const namesIn =
+  (folders: Folders) =>
+  (path: string): string => {
+    const home = Object.values(folders).find((folder) => !relative(folder, path).startsWith(".."));
+    return home === undefined ? path : join(basename(home), relative(home, path));
+  };
 
 /** Reads the files of the folders. @throws Error when one can't be read */
 export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
   const paths = await snapshotPaths(folders);
+  const read = (of: readonly string[]): Promise<TextFile[]> => readFiles(of, namesIn(folders));
   const isAgents = (path: string): boolean => path === join(folders.entities, agentsFile);
   return {
-    policies: await read(folders.policies, paths.policies),
-    schemas: await read(folders.schemas, paths.schemas),
-    entities: await read(
-      folders.entities,
-      paths.entities.filter((path) => !isAgents(path)),
-    ),
-    agents: (await read(folders.entities, paths.entities.filter(isAgents)))[0],
-    budgets: (await read(folders.policies, paths.budgets))[0],
+    policies: await read(paths.policies),
+    schemas: await read(paths.schemas),
+    entities: await read(paths.entities.filter((path) => !isAgents(path))),
+    agents: (await read(paths.entities.filter(isAgents)))[0],
+    budgets: (await read(paths.budgets))[0],
   };
 };
 

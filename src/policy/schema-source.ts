@@ -41,7 +41,9 @@ const locate = (files: readonly SourceFile[], offset: number, message: string): 
     if (offset <= start + text.length) return { message, ...placesIn(file, text)(offset - start) };
     start += text.length + 1;
   }
-  return { message, file: files.at(-1)!.file };
+  // Past the authors' text: what they left open ends there.
+  const { file, text } = files.at(-1)!;
+  return { message, ...placesIn(file, text)(text.trimEnd().length) };
 };
 
 /**
