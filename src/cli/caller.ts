@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type Caller, type Detail, details, scopes, type Scope } from "../identity/caller.ts";
 import { newKey } from "../identity/key.ts";
 import { collect, type CommonOptions, configOf, withCommonOptions } from "./options.ts";
-import { table } from "./table.ts";
+import { type Format, formats, listing } from "./table.ts";
 
 type AddOptions = CommonOptions & {
   scope: Scope[];
@@ -16,8 +16,9 @@ type AddOptions = CommonOptions & {
 
 const isScope = (text: string): text is Scope => scopes.some((scope) => scope === text);
 
+/** Scopes may be repeated or separated by commas. */
 const collectScopes = (value: string, before: Scope[] = []): Scope[] => {
-  const wanted = collect(value);
+  const wanted = value.split(",").map((part) => part.trim());
   const unknown = wanted.find((text) => !isScope(text));
   if (unknown !== undefined) throw new InvalidArgumentError(`\`${unknown}\` is none of ${scopes.join(", ")}`);
   return [...before, ...wanted.filter(isScope)];
@@ -41,17 +42,38 @@ const add = async (name: string, options: AddOptions): Promise<void> => {
   process.stdout.write(`${key}\n`);
 };
 
-const list = async (options: CommonOptions): Promise<void> => {
+type Listed = Omit<Caller, "keyHash"> & { addedAt: string; revokedAt?: string };
+
+/** As the API shows it: never its key's hash. */
+const shown = (caller: Listed): Record<string, unknown> => ({
+  name: caller.name,
+  scopes: caller.scopes,
+  detail: caller.detail,
+  subjects: caller.subjects,
+  agents: caller.agents,
+  actor_required: caller.actorRequired,
+  obligations: caller.obligations,
+  ...(caller.addedAt === "" ? {} : { added_at: caller.addedAt }),
+  ...(caller.revokedAt === undefined ? {} : { revoked_at: caller.revokedAt }),
+});
+
+const row = (caller: Listed): string[] => [
+  caller.name,
+  caller.scopes.join(","),
+  caller.detail,
+  caller.addedAt === "" ? "configuration" : caller.addedAt,
+  caller.revokedAt ?? "",
+];
+
+const list = async ({ format, ...options }: CommonOptions & { format: Format }): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
   const callers = await withStores(configOf(options), (stores) => stores.callers.callers());
-  const rows = callers.map((caller) => [
-    caller.name,
-    caller.scopes.join(","),
-    caller.detail,
-    caller.addedAt === "" ? "configuration" : caller.addedAt,
-    caller.revokedAt ?? "",
-  ]);
-  process.stdout.write(table(["name", "scopes", "detail", "added", "revoked"], rows));
+  const head = ["name", "scopes", "detail", "added", "revoked"];
+  const text =
+    format === "table"
+      ? listing(callers, format, head, row)
+      : listing(callers.map(shown), format, [], () => []);
+  process.stdout.write(text);
 };
 
 const revoke = async (name: string, options: CommonOptions): Promise<void> => {
@@ -66,7 +88,7 @@ export const callerCommand = (): Command =>
     .addCommand(
       withCommonOptions(new Command("add"))
         .description("add a caller and print its API key, once")
-        .argument("<name>")
+        .argument("<name>", "how the ledger will name it")
         .option(
           "--scope <scopes>",
           `what it may use: ${scopes.join(", ")} (default: evaluate)`,
@@ -83,10 +105,15 @@ export const callerCommand = (): Command =>
         .option("--obligation <type>", "an obligation type it can always fulfil", collect)
         .action(add),
     )
-    .addCommand(withCommonOptions(new Command("list")).description("list callers").action(list))
+    .addCommand(
+      withCommonOptions(new Command("list"))
+        .description("list callers, of the configuration and added ones")
+        .addOption(new Option("--format <format>", "how to print").choices(formats).default("table"))
+        .action(list),
+    )
     .addCommand(
       withCommonOptions(new Command("revoke"))
         .description("revoke a caller for good")
-        .argument("<name>")
+        .argument("<name>", "the caller")
         .action(revoke),
     );

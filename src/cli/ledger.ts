@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { EntryFilter, EntryView } from "../ledger/store.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
-import { table } from "./table.ts";
+import { type Format, formats, listing } from "./table.ts";
 
 type ListOptions = CommonOptions & {
   agent?: string;
@@ -11,23 +11,31 @@ type ListOptions = CommonOptions & {
   from?: number;
   to?: number;
   limit?: number;
-  format: "table" | "json" | "ndjson";
+  format: Format;
 };
 
 const units = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
+const isoPattern = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d))?$/;
+
+const parseIso = (text: string): number => {
+  const match = isoPattern.exec(text);
+  if (!match) return Number.NaN;
+  const [, date, time = "00:00:00", fraction = "", zone = "Z"] = match;
+  // A day that its month doesn't have would otherwise run over into the next one.
+  const day = new Date(`${date}T00:00:00Z`);
+  if (Number.isNaN(day.getTime()) || !day.toISOString().startsWith(date!)) return Number.NaN;
+  return Date.parse(`${date}T${time}${zone}`) * 1000 + Number(fraction.padEnd(6, "0"));
+};
+
 /** RFC 3339, a date (UTC), or how long ago (`90s`, `15m`, `24h`, `7d`); in microseconds. */
 export const parseInstant = (text: string, now: number = Date.now()): number => {
-  const ago = /^(\d+)([smhd])$/.exec(text);
-  if (ago) {
-    const unit = Object.entries(units).find(([name]) => name === ago[2])!;
-    return (now - Number(ago[1]) * unit[1] * 1000) * 1000;
-  }
-  const iso = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?$/;
-  const millis = iso.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(millis))
+  const ago = /^(\d{1,9})([smhd])$/.exec(text);
+  const unit = Object.entries(units).find(([name]) => name === ago?.[2])?.[1];
+  const at = ago && unit !== undefined ? (now - Number(ago[1]) * unit * 1000) * 1000 : parseIso(text);
+  if (!Number.isSafeInteger(at) || at < 0)
     throw new InvalidArgumentError("expected RFC 3339, YYYY-MM-DD, or how long ago (90s, 15m, 24h, 7d)");
-  return millis * 1000;
+  return at;
 };
 
 /** `TYPE::ID`, or Cedar's `Name::Space::"id"` where the type has a namespace. */
@@ -85,12 +93,7 @@ const row = (entry: EntryView): string[] => [
   entry.policies.join(" "),
 ];
 
-const render = (entries: readonly EntryView[], format: ListOptions["format"]): string => {
-  if (format === "json") return `${JSON.stringify(entries, undefined, 2)}\n`;
-  if (format === "ndjson") return entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
-  const head = ["index", "time", "decision", "reason", "subject", "action", "resource", "policies"];
-  return table(head, entries.map(row));
-};
+const head = ["index", "time", "decision", "reason", "subject", "action", "resource", "policies"];
 
 const list = async (options: ListOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
@@ -104,7 +107,7 @@ const list = async (options: ListOptions): Promise<void> => {
     ...(to === undefined ? {} : { to }),
   };
   const entries = await withStores(configOf(options), ({ ledger }) => newest(ledger.entries, filter, limit));
-  process.stdout.write(render(entries, format));
+  process.stdout.write(listing(entries, format, head, row));
 };
 
 export const ledgerCommand = (): Command =>
@@ -119,8 +122,6 @@ export const ledgerCommand = (): Command =>
       )
       .option("--to <time>", "before this instant", (text) => parseInstant(text))
       .option("--limit <n>", "at most the newest N (default: 100 as a table, else all)", parseLimit)
-      .addOption(
-        new Option("--format <format>", "how to print").choices(["table", "json", "ndjson"]).default("table"),
-      )
+      .addOption(new Option("--format <format>", "how to print").choices(formats).default("table"))
       .action(list),
   );

@@ -1,5 +1,5 @@
 /** Options that several commands share, and the configuration they make. */
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { Config } from "../config/config.ts";
 import { environment } from "../config/environment.ts";
 import { loadConfig } from "../config/load.ts";
@@ -30,8 +30,8 @@ export const configOf = (options: CommonOptions & { listen?: string }): Config =
   return loadConfig({ flags, env: environment(), cwd: process.cwd() });
 };
 
-/** Collects an option that may be repeated or hold a comma-separated list. */
-export const collect = (value: string, before: string[] = []): string[] => [
-  ...before,
-  ...value.split(",").map((part) => part.trim()),
-];
+/** Collects an option that may be repeated. Commas are part of a value: ids may hold them. */
+export const collect = (value: string, before: string[] = []): string[] => {
+  if (value === "") throw new InvalidArgumentError("must not be empty");
+  return [...before, value];
+};

@@ -5,7 +5,8 @@ import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 
 const check = async (options: CommonOptions): Promise<void> => {
   const { checkPolicies } = await import("../app-check.ts");
-  const result = await checkPolicies(configOf(options));
+  const { policies, schemas, entities } = configOf(options);
+  const result = await checkPolicies({ policies, schemas, entities });
   if (!result.ok) {
     for (const error of result.errors) process.stderr.write(`${loadErrorText(error)}\n`);
     process.stderr.write(

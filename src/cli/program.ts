@@ -18,7 +18,6 @@ export const program = (): Command =>
   new Command("remit")
     .description("An AuthZEN Policy Decision Point for AI agents")
     .version(version())
-    .showHelpAfterError()
     .addCommand(serveCommand())
     .addCommand(configCommand())
     .addCommand(policyCommand())

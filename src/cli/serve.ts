@@ -6,7 +6,6 @@ const serve = async (options: CommonOptions & { listen?: string }): Promise<void
   const config = configOf(options);
   const { startService } = await import("../app.ts");
   const service = await startService(config);
-  for (const line of service.summary) process.stdout.write(`${line}\n`);
   let stopping = false;
   const stop = (): void => {
     // Whoever asks twice doesn't want to wait.
@@ -22,6 +21,8 @@ const serve = async (options: CommonOptions & { listen?: string }): Promise<void
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  // Whoever reads these lines may stop the service from here on.
+  for (const line of service.summary) process.stdout.write(`${line}\n`);
 };
 
 export const serveCommand = (): Command =>

@@ -10,7 +10,7 @@ import { loadErrorText, type Place } from "../kit/place.ts";
 import { readYaml } from "../kit/yaml.ts";
 import type { Config, Issuer } from "./config.ts";
 import { listenText, parseListen } from "./listen.ts";
-import { type ConfigFile, configKeys, configShape } from "./schema.ts";
+import { type ConfigFile, configShape, settings, valueOf } from "./schema.ts";
 
 /** The configuration can't be used; `lines` say why, one fault each. */
 export class ConfigError extends Error {
@@ -32,8 +32,10 @@ export type ConfigSources = {
 
 type Raw = { values: Record<string, unknown>; origin: (path: readonly PropertyKey[]) => string | Place };
 
-/** Structured values live in the file only. */
-const structured = new Set(["callers", "issuers"]);
+/** What one line of text can hold; structured values live in the file only. */
+const textSettings = new Map(
+  settings.filter(({ kind }) => kind !== "structured").map((setting) => [setting.key, setting]),
+);
 const folders = ["data", "policies", "schemas", "entities"] as const;
 
 const readFile = (path: string | undefined): Raw | undefined => {
@@ -51,28 +53,50 @@ const readFile = (path: string | undefined): Raw | undefined => {
   return { values: { ...value }, origin: read.placeOf };
 };
 
-const readEnvironment = (env: ConfigSources["env"]): Raw => {
+/** A setting as a flag or variable gives it; `origin` is how it was spelt. */
+type Text = { key: string; text: string; origin: string };
+
+const readTexts = (texts: readonly Text[]): Raw & { unknown: string[] } => {
   const values: Record<string, unknown> = {};
+  const origins = new Map<string, string>();
   const unknown: string[] = [];
-  for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith("REMIT_") || value === undefined || name === "REMIT_CONFIG") continue;
-    const key = name.slice("REMIT_".length).toLowerCase();
-    if (!configKeys.includes(key) || structured.has(key)) unknown.push(name);
-    values[key] = value;
+  for (const { key, text, origin } of texts) {
+    const setting = textSettings.get(key);
+    if (!setting) {
+      unknown.push(`${origin}: no such setting`);
+      continue;
+    }
+    values[key] = valueOf(setting, text);
+    origins.set(key, origin);
   }
-  if (unknown.length > 0) throw new ConfigError(unknown.map((name) => `${name}: no such setting`));
-  return { values, origin: ([key]) => `REMIT_${String(key).toUpperCase()}` };
+  return { values, unknown, origin: ([key]) => origins.get(String(key)) ?? String(key) };
 };
 
+const prefix = "REMIT_";
+
+const textsOfEnvironment = (env: ConfigSources["env"]): Text[] =>
+  Object.entries(env).flatMap(([origin, text]) => {
+    if (!origin.startsWith(prefix) || origin === "REMIT_CONFIG" || text === undefined) return [];
+    const name = origin.slice(prefix.length);
+    // Upper case is the only spelling: which of two would count is nothing to be found out by trial.
+    return [{ key: name === name.toUpperCase() ? name.toLowerCase() : origin, text, origin }];
+  });
+
+const textsOfFlags = (flags: Record<string, string>): Text[] =>
+  Object.entries(flags).map(([key, text]) => ({ key, text, origin: `--${key.replaceAll("_", "-")}` }));
+
+const lowerFirst = (text: string): string => `${text.charAt(0).toLowerCase()}${text.slice(1)}`;
+
 const issueLines = (issue: z.core.$ZodIssue, sources: readonly Raw[]): string[] => {
-  const paths =
-    issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+  const unrecognized = issue.code === "unrecognized_keys";
+  const paths = unrecognized ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
   return paths.map((path) => {
-    const message = issue.code === "unrecognized_keys" ? "no such setting" : issue.message;
+    const message = unrecognized ? "no such setting" : lowerFirst(issue.message);
     const source = sources.findLast(({ values }) => Object.hasOwn(values, String(path[0])));
     const origin = source?.origin(path) ?? "configuration";
     const text = `${path.map(String).join(".")}: ${message}`;
-    return typeof origin === "string" ? `${origin}: ${text}` : loadErrorText({ message: text, ...origin });
+    // A flag or variable is the name of its setting already.
+    return typeof origin === "string" ? `${origin}: ${message}` : loadErrorText({ message: text, ...origin });
   });
 };
 
@@ -95,9 +119,6 @@ const callerOf = (caller: ConfigFile["callers"][number]): Caller => ({
   actorRequired: caller.actor_required,
   obligations: caller.obligations,
 });
-
-const duplicates = (names: readonly string[]): string[] =>
-  names.filter((name, position) => names.indexOf(name) !== position);
 
 const configOf = (
   file: ConfigFile,
@@ -135,36 +156,33 @@ const filePath = ({ flags, env, cwd }: ConfigSources): string | undefined => {
   return existsSync(usual) ? usual : undefined;
 };
 
+/** The sources merged and checked, later ones winning. @throws ConfigError with a line for each fault */
+const parseLayers = (layers: readonly Raw[], unknown: readonly string[]): ConfigFile => {
+  const merged: Record<string, unknown> = Object.assign({}, ...layers.map(({ values }) => values));
+  const parsed = configShape.safeParse(merged, {
+    error: (issue) => (issue.code === "invalid_type" && issue.input === undefined ? "is missing" : undefined),
+  });
+  const faults = parsed.success ? [] : parsed.error.issues.flatMap((issue) => issueLines(issue, layers));
+  if (!parsed.success || unknown.length > 0) throw new ConfigError([...unknown, ...faults]);
+  return parsed.data;
+};
+
 /** Loads and checks everything. @throws ConfigError with a line for each fault */
 export const loadConfig = (sources: ConfigSources): Config => {
   const path = filePath(sources);
-  const { config: _file, ...flagValues } = sources.flags;
+  const { config: _file, ...flagTexts } = sources.flags;
   const file = readFile(path);
-  const environment = readEnvironment(sources.env);
-  const flags: Raw = {
-    values: flagValues,
-    origin: ([key]) => `--${String(key).replaceAll("_", "-")}`,
-  };
+  const environment = readTexts(textsOfEnvironment(sources.env));
+  const flags = readTexts(textsOfFlags(flagTexts));
   const layers = [...(file ? [file] : []), environment, flags];
-  const merged: Record<string, unknown> = Object.assign({}, ...layers.map(({ values }) => values));
-  const parsed = configShape.safeParse(merged);
-  if (!parsed.success)
-    throw new ConfigError(parsed.error.issues.flatMap((issue) => issueLines(issue, layers)));
-  const value = parsed.data;
-  const twice = [
-    ...duplicates(value.callers.map(({ name }) => name)).map((name) => `callers: \`${name}\` stands twice`),
-    ...duplicates(value.issuers.map(({ issuer }) => issuer)).map(
-      (name) => `issuers: \`${name}\` stands twice`,
-    ),
-  ];
-  if (twice.length > 0) throw new ConfigError(twice);
+  const value = parseLayers(layers, [...environment.unknown, ...flags.unknown]);
   const base = path === undefined ? sources.cwd : dirname(path);
   // A path means what it means where it was written: beside the file, or where the command was given.
   const fromFile = (key: string): boolean =>
     file !== undefined &&
     Object.hasOwn(file.values, key) &&
     !Object.hasOwn(environment.values, key) &&
-    !Object.hasOwn(flagValues, key);
+    !Object.hasOwn(flags.values, key);
   const at = (key: (typeof folders)[number], text: string): string =>
     resolve(fromFile(key) ? base : sources.cwd, text);
   const policies = at("policies", value.policies);

@@ -1,6 +1,5 @@
 /** The configuration file's shape: every knob with its default, its unit and a sentence. Unknown keys are errors. */
 import { z } from "zod";
-import { defaultAlgorithms } from "../identity/access-token.ts";
 import {
   callerNamePattern,
   type Detail,
@@ -9,7 +8,8 @@ import {
   type Scope,
   scopes,
 } from "../identity/caller.ts";
-import { isLoopback, parseListen } from "./listen.ts";
+import { defaultAlgorithms, isSafeUrl } from "../identity/issuer.ts";
+import { parseListen } from "./listen.ts";
 
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
 export type ConfigFile = {
@@ -53,6 +53,24 @@ export type ConfigFile = {
 const keyHash = z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be `sha256:` and 64 hexadecimal digits");
 const texts = z.array(z.string().min(1)).default([]);
 
+const safeUrl = z
+  .string()
+  .refine(isSafeUrl, "must be an https URL without user and fragment (http: on loopback only)");
+
+/** Says of every name but the first of its kind that it stands twice; `undefined` is no name. */
+const unique =
+  <T>(field: string, nameOf: (item: T) => string | undefined) =>
+  (items: T[], context: z.RefinementCtx): void => {
+    const seen = new Set<string>();
+    for (const [position, item] of items.entries()) {
+      const name = nameOf(item);
+      if (name === undefined) continue;
+      if (seen.has(name))
+        context.addIssue({ code: "custom", message: "stands twice", path: [position, field] });
+      seen.add(name);
+    }
+  };
+
 const callerShape = z
   .strictObject({
     name: z
@@ -60,12 +78,12 @@ const callerShape = z
       .regex(callerNamePattern, "must be 1 to 64 letters, digits, `.`, `_` or `-`")
       .refine((name) => !reservedNames.includes(name), "is a reserved name")
       .describe("Unique name; appears in the ledger"),
-    key_hash: keyHash.optional().describe("Hash of the caller's API key, as `remit caller add` prints it"),
+    key_hash: keyHash.optional().describe("`sha256:` and the SHA-256 of its API key in hexadecimal digits"),
     oauth: z
       .strictObject({
-        issuer: z.url(),
-        audience: z.string().min(1),
-        client_id: z.string().min(1),
+        issuer: safeUrl.describe("The `iss` of its tokens, exactly"),
+        audience: z.string().min(1).describe("The `aud` that its tokens must hold: a name of this service"),
+        client_id: z.string().min(1).describe("The `client_id` of its tokens"),
       })
       .optional()
       .describe("Recognises the caller by an RFC 9068 access token"),
@@ -85,8 +103,8 @@ const isAsymmetric = (name: string): boolean => /^(?:ES|PS|RS)(?:256|384|512)$|^
 
 const issuerShape = z
   .strictObject({
-    issuer: z.url().describe("The `iss` of its tokens, exactly"),
-    jwks_uri: z.url().optional().describe("Where its keys are; default: what its metadata (RFC 8414) says"),
+    issuer: safeUrl.describe("The `iss` of its tokens, exactly"),
+    jwks_uri: safeUrl.optional().describe("Where its keys are; default: what its metadata (RFC 8414) says"),
     jwks_file: z.string().min(1).optional().describe("A JSON Web Key Set on disk, instead"),
     algorithms: z
       .array(z.string().refine(isAsymmetric, "only asymmetric signature algorithms are accepted"))
@@ -100,20 +118,14 @@ const issuerShape = z
   });
 
 /** An AuthZEN identity (§9.1.1): https, except on the machine itself, without query, fragment and trailing slash. */
-const isIdentity = (text: string): boolean => {
-  if (!URL.canParse(text) || /[?#]|\/$/.test(text)) return false;
-  const { protocol, hostname } = new URL(text);
-  return protocol === "https:" || (protocol === "http:" && isLoopback(hostname.replace(/^\[|\]$/g, "")));
-};
+const isIdentity = (text: string): boolean => isSafeUrl(text) && !/[?]|\/$/.test(text);
 
-const whole = (min: number, max: number): z.ZodCoercedNumber => z.coerce.number().int().min(min).max(max);
-
-const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]);
+const whole = (min: number, max: number): z.ZodNumber => z.number().int().min(min).max(max);
 
 const shape = z.strictObject({
   identity: z
     .string()
-    .refine(isIdentity, "must be an https URL without query, fragment or trailing slash")
+    .refine(isIdentity, "must be an https URL without user, query, fragment or trailing slash")
     .optional()
     .describe("The AuthZEN identity; without it, metadata is served on loopback only"),
   listen: z
@@ -131,9 +143,19 @@ const shape = z.strictObject({
     .describe("Folder of entity files and `agents.yaml`; default: `entities` in the policies folder"),
   engine: z.enum(["reference"]).default("reference").describe("What evaluates policies"),
   store: z.enum(["sqlite"]).default("sqlite").describe("What keeps the ledger"),
-  callers: z.array(callerShape).default([]).describe("Enforcement points that may ask"),
-  issuers: z.array(issuerShape).default([]).describe("Where token issuers keep their keys"),
-  unregistered_agents: flag.default(false).describe("Whether agents that are not registered may act"),
+  callers: z
+    .array(callerShape)
+    .superRefine(unique("name", ({ name }) => name))
+    .superRefine(unique("key_hash", ({ key_hash }) => key_hash))
+    .superRefine(unique("oauth", ({ oauth }) => oauth && JSON.stringify(Object.values(oauth))))
+    .default([])
+    .describe("Enforcement points that may ask"),
+  issuers: z
+    .array(issuerShape)
+    .superRefine(unique("issuer", ({ issuer }) => issuer))
+    .default([])
+    .describe("Where token issuers keep their keys"),
+  unregistered_agents: z.boolean().default(false).describe("Whether agents that are not registered may act"),
   body_bytes_max: whole(1024, 16_777_216).default(1_048_576).describe("Largest request body, in bytes"),
   json_depth_max: whole(8, 100).default(64).describe("Deepest nesting of a request body"),
   batch_items_max: whole(1, 10_000).default(1000).describe("Most evaluations in one request"),
@@ -158,5 +180,48 @@ const shape = z.strictObject({
 
 export const configShape: z.ZodType<ConfigFile> = shape;
 
-/** The settings' names, in file form, in the order of the reference. */
-export const configKeys: readonly string[] = Object.keys(shape.shape);
+/** A setting as the reference shows it. */
+export type Setting = {
+  key: string;
+  description: string;
+  kind: "text" | "number" | "boolean" | "structured";
+  required: boolean;
+  default: unknown;
+  /** Least and greatest value of a number. */
+  range: readonly [number, number] | undefined;
+};
+
+type Kind = Pick<Setting, "kind" | "range">;
+
+const kindOf = (type: z.core.$ZodType): Kind => {
+  if (type instanceof z.ZodDefault || type instanceof z.ZodOptional) return kindOf(type.def.innerType);
+  if (type instanceof z.ZodNumber)
+    return { kind: "number", range: [type.minValue ?? -Infinity, type.maxValue ?? Infinity] };
+  const structured = type instanceof z.ZodArray || type instanceof z.ZodObject;
+  return {
+    kind: structured ? "structured" : type instanceof z.ZodBoolean ? "boolean" : "text",
+    range: undefined,
+  };
+};
+
+/** The settings of a mapping, in file form and order. */
+const settingsOf = ({ shape }: z.ZodObject): Setting[] =>
+  Object.entries(shape).map(([key, type]) => ({
+    key,
+    description: (type instanceof z.ZodType ? type.description : undefined) ?? "",
+    ...kindOf(type),
+    required: !(type instanceof z.ZodDefault || type instanceof z.ZodOptional),
+    default: type instanceof z.ZodDefault ? type.def.defaultValue : undefined,
+  }));
+
+export const settings: readonly Setting[] = settingsOf(shape);
+export const callerSettings: readonly Setting[] = settingsOf(callerShape);
+export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oauth.unwrap());
+export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
+
+/** A value from the environment or a flag, as the file would hold it; what doesn't fit is left for the shape to refuse. */
+export const valueOf = ({ kind }: Setting, text: string): unknown => {
+  if (kind === "number" && /^-?\d{1,15}$/.test(text)) return Number(text);
+  if (kind === "boolean" && (text === "true" || text === "false")) return text === "true";
+  return text;
+};

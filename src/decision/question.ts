@@ -1,9 +1,9 @@
 /** The words of a decision: what is asked, by whom, what is known, and what comes out. Plain data throughout. */
-import type { CedarAsk, CedarEntity, Uid } from "../kit/cedar-json.ts";
+import type { CedarAsk, Uid } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
 
-export type { CedarAsk, CedarEntity, Uid };
+export type { CedarAsk, Uid };
 
 /** A subject or resource as a request names it (AuthZEN §5.1, §5.2). */
 export type Claim = { type: string; id: string; properties?: JsonObject };

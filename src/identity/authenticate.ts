@@ -1,7 +1,8 @@
 /** Who asks: an `Authorization` header to a caller, by API key or access token. */
 import { Problem } from "../kit/problem.ts";
-import { createTokenVerifier, type TokenIssuer } from "./access-token.ts";
+import { createTokenVerifier } from "./access-token.ts";
 import { type Caller, scopes } from "./caller.ts";
+import type { TokenIssuer } from "./issuer.ts";
 import { hashKey, sameHash } from "./key.ts";
 
 export type Authenticate = (authorization: string) => Caller | Promise<Caller>;

@@ -14,7 +14,7 @@ export type Caller = {
   oauth?: { issuer: string; audience: string; clientId: string };
   scopes: Scope[];
   detail: Detail;
-  /** `TYPE::ID`, `TYPE::*` or `*`: the subjects it may ask about; empty means all. */
+  /** `TYPE::ID`, a trailing `*` in the id as prefix, or `*`: the subjects it may ask about; empty means all. */
   subjects: string[];
   /** Agent ids it may name, a trailing `*` as prefix; empty means all. */
   agents: string[];
@@ -38,9 +38,11 @@ export const mayAsk = (
   caller: Caller,
   { subject, agents }: { subject: { type: string; id: string }; agents: readonly string[] },
 ): "subject" | "agent" | undefined => {
-  const name = `${subject.type}::${subject.id}`;
-  if (caller.subjects.length > 0 && !caller.subjects.some((pattern) => matches(pattern, name)))
-    return "subject";
+  const { type, id } = subject;
+  // The whole type must stand in the pattern: `User::*` says nothing of a type `User::Admin`.
+  const mayBe = (pattern: string): boolean =>
+    pattern === "*" || (pattern.startsWith(`${type}::`) && matches(pattern.slice(type.length + 2), id));
+  if (caller.subjects.length > 0 && !caller.subjects.some(mayBe)) return "subject";
   const mayName = (agent: string): boolean => caller.agents.some((pattern) => matches(pattern, agent));
   return caller.agents.length > 0 && !agents.every(mayName) ? "agent" : undefined;
 };

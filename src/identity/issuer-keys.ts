@@ -2,32 +2,37 @@
  * The public keys of token issuers: from a file, a URL, or the issuer's own metadata (RFC 8414), never from anything a
  * token says. Keys that can't be had are an operating error, not a wrong token.
  */
-import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
+  customFetch,
   errors,
   type JSONWebKeySet,
   type JWTVerifyGetKey,
 } from "jose";
 import { z } from "zod";
 import { Problem } from "../kit/problem.ts";
+import { isSafeUrl, type TokenIssuer } from "./issuer.ts";
 
-export type IssuerKeys = { issuer: string; jwksUri?: string; jwksFile?: string };
+/** How long requests to an issuer may take, and how often it may be asked again, in milliseconds. */
+export type KeyTimes = {
+  timeoutMs: number;
+  /** After a key id that the set doesn't hold: anyone can invent those. */
+  cooldownMs: number;
+  /** After a failure. */
+  retryMs: number;
+};
 
-const timeoutMs = 3000;
+export const usualKeyTimes: KeyTimes = { timeoutMs: 3000, cooldownMs: 10_000, retryMs: 1000 };
+
 const metadataBytesMax = 65_536;
 
 const metadataShape = z.object({ issuer: z.string(), jwks_uri: z.string() });
 
-const isSafe = (url: URL): boolean =>
-  url.protocol === "https:" ||
-  (url.protocol === "http:" && /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(url.hostname));
-
 const safeUrl = (text: string): URL => {
-  const url = new URL(text);
-  if (!isSafe(url)) throw new Error(`\`${text}\` is neither https nor loopback`);
-  return url;
+  if (!isSafeUrl(text)) throw new Error(`\`${text}\` is neither https nor loopback`);
+  return new URL(text);
 };
 
 /** RFC 8414 §3 puts the well-known part between host and path; OpenID Connect Discovery §4 appends its own. */
@@ -40,21 +45,22 @@ const metadataUrls = (issuer: string): URL[] => {
   ];
 };
 
-const readMetadata = async (url: URL, issuer: string): Promise<URL> => {
+const readMetadata = async (url: URL, issuer: string, timeoutMs: number): Promise<URL> => {
   const response = await fetch(url, { redirect: "error", signal: AbortSignal.timeout(timeoutMs) });
   if (!response.ok) throw new Error(`${url.href} answered ${response.status}`);
   const text = await response.text();
   if (text.length > metadataBytesMax) throw new Error(`${url.href} answered too much`);
   const metadata = metadataShape.parse(JSON.parse(text));
+  // RFC 8414 §3.3: metadata of another issuer must not be used.
   if (metadata.issuer !== issuer) throw new Error(`${url.href} speaks for \`${metadata.issuer}\``);
   return safeUrl(metadata.jwks_uri);
 };
 
-const discover = async (issuer: string): Promise<URL> => {
+const discover = async (issuer: string, timeoutMs: number): Promise<URL> => {
   let failure: unknown;
   for (const url of metadataUrls(issuer)) {
     try {
-      return await readMetadata(url, issuer);
+      return await readMetadata(url, issuer, timeoutMs);
     } catch (error) {
       failure = error;
     }
@@ -62,39 +68,99 @@ const discover = async (issuer: string): Promise<URL> => {
   throw failure;
 };
 
-const remote = (url: URL): JWTVerifyGetKey =>
-  createRemoteJWKSet(url, { timeoutDuration: timeoutMs, cooldownDuration: 10_000, cacheMaxAge: 600_000 });
-
 const fileShape = z.custom<JSONWebKeySet>(
   (value) => typeof value === "object" && value !== null && "keys" in value && Array.isArray(value.keys),
   "expected a JSON Web Key Set",
 );
 
-/**
- * A look-up of an issuer's keys. Unknown key ids make it fetch anew, at most every ten seconds.
- * The look-up throws Problem `not_ready` when the keys can't be had
- */
-export const issuerKeys = ({ issuer, jwksUri, jwksFile }: IssuerKeys): JWTVerifyGetKey => {
-  if (jwksFile !== undefined)
-    return createLocalJWKSet(fileShape.parse(JSON.parse(readFileSync(jwksFile, "utf8"))));
-  let keys: Promise<JWTVerifyGetKey> | undefined;
-  const find = (): Promise<JWTVerifyGetKey> => {
-    keys ??= (jwksUri === undefined ? discover(issuer) : Promise.resolve(safeUrl(jwksUri))).then(remote);
-    keys.catch(() => {
-      keys = undefined;
-    });
+/** A look-up in a file, which is read again for an unknown key id: keys rotate on disk too. */
+const fromFile = (path: string, { cooldownMs }: KeyTimes): JWTVerifyGetKey => {
+  let readAt = 0;
+  let keys: JWTVerifyGetKey | undefined;
+  const read = async (): Promise<JWTVerifyGetKey> => {
+    readAt = performance.now();
+    keys = createLocalJWKSet(fileShape.parse(JSON.parse(await readFile(path, "utf8"))));
     return keys;
   };
   return async (header, token) => {
+    const known = keys ?? (await read());
     try {
-      return await (
-        await find()
-      )(header, token);
+      return await known(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey) || performance.now() - readAt < cooldownMs)
+        throw error;
+    }
+    return (await read())(header, token);
+  };
+};
+
+/** Asks, but after a failure not again for a while: whoever sends tokens can't make the service hammer an issuer. */
+const unlessJustFailed = <T>(ask: () => Promise<T>, retryMs: number): (() => Promise<T>) => {
+  let failure: { at: number; error: unknown } | undefined;
+  return async () => {
+    if (failure && performance.now() - failure.at < retryMs) throw failure.error;
+    try {
+      return await ask();
+    } catch (error) {
+      failure = { at: performance.now(), error };
+      throw error;
+    }
+  };
+};
+
+const remote = (url: URL, { timeoutMs, cooldownMs, retryMs }: KeyTimes): JWTVerifyGetKey => {
+  const fetchSet = unlessJustFailed(async () => {
+    const response = await fetch(url, {
+      redirect: "error",
+      headers: { Accept: "application/jwk-set+json, application/json" },
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    if (response.status !== 200) throw new Error(`${url.href} answered ${response.status}`);
+    return response;
+  }, retryMs);
+  return createRemoteJWKSet(url, {
+    timeoutDuration: timeoutMs,
+    cooldownDuration: cooldownMs,
+    cacheMaxAge: 600_000,
+    [customFetch]: fetchSet,
+  });
+};
+
+/** A look-up at a URL, for which the issuer has to be asked first where it isn't configured. */
+const fromIssuer = ({ issuer, jwksUri }: TokenIssuer, times: KeyTimes): JWTVerifyGetKey => {
+  const find = unlessJustFailed(
+    async () =>
+      remote(jwksUri === undefined ? await discover(issuer, times.timeoutMs) : safeUrl(jwksUri), times),
+    times.retryMs,
+  );
+  let keys: Promise<JWTVerifyGetKey> | undefined;
+  return async (header, token) => {
+    keys ??= find();
+    let known: JWTVerifyGetKey;
+    try {
+      known = await keys;
+    } catch (error) {
+      keys = undefined;
+      throw error;
+    }
+    return known(header, token);
+  };
+};
+
+/**
+ * A look-up of an issuer's keys; an unknown key id makes it look anew.
+ * The look-up throws Problem `not_ready` when the keys can't be had
+ */
+export const issuerKeys = (issuer: TokenIssuer, times: KeyTimes = usualKeyTimes): JWTVerifyGetKey => {
+  const find = issuer.jwksFile === undefined ? fromIssuer(issuer, times) : fromFile(issuer.jwksFile, times);
+  return async (header, token) => {
+    try {
+      return await find(header, token);
     } catch (error) {
       // A key that isn't in the set is the token's fault; everything else is the issuer's or the network's.
       if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys)
         throw error;
-      throw new Problem("not_ready", `the keys of \`${issuer}\` can't be had`, { cause: error });
+      throw new Problem("not_ready", `the keys of \`${issuer.issuer}\` can't be had`, { cause: error });
     }
   };
 };

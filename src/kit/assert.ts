@@ -8,8 +8,3 @@ export class Bug extends Error {
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Bug(message);
 }
-
-/** Ends an exhaustive switch: the compiler refuses a call that can be reached. */
-export const unreachable = (value: never): never => {
-  throw new Bug(`unreachable value \`${String(value)}\``);
-};

@@ -1,0 +1,32 @@
+/** The published references are what the code generates; `UPDATE=1 npx vitest run src/cli/reference.test.ts` rewrites them. */
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { configJsonSchema, configReference } from "../config/reference.ts";
+import { program } from "./program.ts";
+import { cliReference } from "./reference.ts";
+
+const repository = fileURLToPath(new URL("../..", import.meta.url));
+
+/** As the formatter leaves it, so that the published file passes the format check. */
+const formatted = (path: string, text: string): string =>
+  execFileSync(join(repository, "node_modules/.bin/oxfmt"), [`--stdin-filepath=${path}`], {
+    cwd: repository,
+    input: text,
+    encoding: "utf8",
+  });
+
+const published: [string, () => string][] = [
+  ["docs/reference/cli.md", () => cliReference(program())],
+  ["docs/reference/config.md", configReference],
+  ["schemas/config.schema.json", configJsonSchema],
+];
+
+test.each(published)("%s is what the code generates", (path, generate) => {
+  const file = join(repository, path);
+  const text = formatted(path, generate());
+  if (process.env["UPDATE"] === "1") writeFileSync(file, text);
+  expect(readFileSync(file, "utf8")).toBe(text);
+});

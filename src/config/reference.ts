@@ -1,0 +1,57 @@
+/** The configuration's reference, made from its schema: a page for people, a JSON Schema for editors. */
+import { z } from "zod";
+import {
+  callerSettings,
+  configShape,
+  issuerSettings,
+  oauthSettings,
+  type Setting,
+  settings,
+} from "./schema.ts";
+
+const notes = ({ key, kind, default: usual, range }: Setting): string[] => [
+  ...(usual === undefined || kind === "structured" ? [] : [`default \`${JSON.stringify(usual)}\``]),
+  ...(range ? [`${range[0]} to ${range[1]}`] : []),
+  kind === "structured" ? "only in the file" : `\`REMIT_${key.toUpperCase()}\``,
+];
+
+const line = (setting: Setting): string =>
+  `- \`${setting.key}\`: ${setting.description} (${notes(setting).join("; ")})`;
+
+const fieldLine = ({ key, description, required, default: usual }: Setting): string => {
+  const note = required ? "required" : usual === undefined ? "" : `default \`${JSON.stringify(usual)}\``;
+  return `- \`${key}\`: ${description}${note === "" ? "" : ` (${note})`}`;
+};
+
+/** `docs/reference/config.md`. */
+export const configReference = (): string => `# Configuration
+
+Later sources win: defaults, then \`remit.yaml\`, then the environment, then flags of the command line. The file is the one that \`--config\` or
+\`REMIT_CONFIG\` names, else \`remit.yaml\` in the working directory if there is one. Unknown settings, in the file or as \`REMIT_…\`, stop the start, and
+so does whatever is half set. Folders in the file are relative to the file, elsewhere to the working directory. \`remit config\` prints what is in force,
+secrets masked. Editors can check the file against \`schemas/config.schema.json\`.
+
+## Settings
+
+${settings.map(line).join("\n")}
+
+## callers
+
+Each is recognised by \`key_hash\` or by \`oauth\`, never by both. \`remit caller add\` adds more while the service runs.
+
+${callerSettings.map(fieldLine).join("\n")}
+
+## callers: oauth
+
+${oauthSettings.map(fieldLine).join("\n")}
+
+## issuers
+
+Needed only where an issuer's keys are not found through its own metadata, or where its algorithms differ from the default.
+
+${issuerSettings.map(fieldLine).join("\n")}
+`;
+
+/** `schemas/config.schema.json`. */
+export const configJsonSchema = (): string =>
+  JSON.stringify({ title: "remit.yaml", ...z.toJSONSchema(configShape, { io: "input" }) });
