@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { pricesJsonSchema } from "../budget/read-prices.ts";
 import { configJsonSchema, configReference } from "../config/reference.ts";
 import { program } from "./program.ts";
 import { cliReference } from "./reference.ts";
@@ -22,6 +23,7 @@ const published: [string, () => string][] = [
   ["docs/reference/cli.md", () => cliReference(program())],
   ["docs/reference/config.md", configReference],
   ["schemas/config.schema.json", configJsonSchema],
+  ["schemas/prices.schema.json", pricesJsonSchema],
 ];
 
 test.each(published)("%s is what the code generates", (path, generate) => {
