@@ -1,3 +1,4 @@
+/** The tests of `npm test`; those of the system have a configuration of their own. */
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 // Threads and child processes run built code, so every run starts by building (see src/kit/thread.ts).
