@@ -346,6 +346,26 @@ describe("an outbox that fails", () => {
   });
 });
 
+describe("an outbox whose answers are lost", () => {
+  test("holds up nothing: what was marked all the same is marked again, and nothing is sent twice", async () => {
+    const receiver = await receiverOf();
+    const store = {
+      ...outbox.store,
+      alertDelivered: async (done: Parameters<typeof outbox.store.alertDelivered>[0]) => {
+        const before = (await deliveryOf(done.id, "a")).state;
+        await outbox.store.alertDelivered(done);
+        if (before === "pending") throw new Error("a thread of the service ended");
+      },
+    };
+    const ids = Array.from({ length: 60 }, (_, n) => `a${n}`);
+    for (const id of ids) outbox.put(alertOf(id), ["a"]);
+    const delivery = deliveryTo([sinkAt("a", receiver.url)], { store });
+    for (let n = 0; n < 7; n++) await delivery.deliverDue();
+    expect(idsOf(receiver)).toHaveLength(60);
+    expect(new Set(idsOf(receiver))).toEqual(new Set(ids));
+  });
+});
+
 describe("stopping and dying", () => {
   test("a stop lets an open attempt finish", async () => {
     let answer = (): void => undefined;

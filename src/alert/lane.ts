@@ -51,8 +51,8 @@ type State = {
   refusal: string;
   /** The receiver asked to be left alone until then. */
   pausedUntil: Micros;
-  /** Outcomes that the store hasn't taken, by alert: they are written down again, not sent again. */
-  unsaved: Map<string, Outcome>;
+  /** What the store hasn't taken yet, by alert: it is written down again, not sent again. */
+  unsaved: Map<string, { row: DueAlert; outcome: Outcome }>;
   /** Why the outbox failed in this pass. */
   failure: string | undefined;
 };
@@ -129,34 +129,44 @@ const attempted = async (state: State, options: LaneOptions, row: DueAlert): Pro
   return outcomeOf(state, options, row, attempt);
 };
 
-const settle = async (state: State, options: LaneOptions, row: DueAlert): Promise<void> => {
-  const { unsaved } = state;
-  const known = unsaved.get(row.id);
-  if (!known && unsaved.size >= unsavedMax) return;
-  const outcome = known ?? (await attempted(state, options, row));
-  if (!outcome) return;
-  if (!known) options.log({ sink: state.name, id: row.id, ...outcome });
-  unsaved.set(row.id, outcome);
+const write = async (state: State, store: OutboxStore, row: DueAlert, outcome: Outcome): Promise<void> => {
   try {
-    await save(options.store, row, outcome);
-    unsaved.delete(row.id);
+    await save(store, row, outcome);
+    state.unsaved.delete(row.id);
   } catch (error) {
+    state.unsaved.set(row.id, { row, outcome });
     state.failure ??= errorText(error);
   }
 };
 
+const settle = async (state: State, options: LaneOptions, row: DueAlert): Promise<void> => {
+  const outcome = await attempted(state, options, row);
+  if (!outcome) return;
+  options.log({ sink: state.name, id: row.id, ...outcome });
+  await write(state, options.store, row, outcome);
+};
+
+/** Works until nothing is due; a failure of the store ends it at the end of a look, so that it can't go round in circles. */
 const pass = async (state: State, options: LaneOptions): Promise<void> => {
   const { store, clock } = options;
-  const resting = (): boolean => options.stopped() || state.pausedUntil > clock();
-  while (!resting() && state.failure === undefined) {
-    const rows = await store.dueAlerts({ sink: state.name, now: clock(), limit: rowsMax });
+  const { name, unsaved } = state;
+  const resting = (): boolean =>
+    options.stopped() || state.pausedUntil > clock() || unsaved.size >= unsavedMax;
+  for (const { row, outcome } of unsaved.values()) await write(state, store, row, outcome);
+  do {
+    const due = await store.dueAlerts({ sink: name, now: clock(), limit: rowsMax });
+    const rows = due.filter(({ id }) => !unsaved.has(id));
     if (rows.length === 0) return;
     const work = async (): Promise<void> => {
-      for (let row = rows.shift(); row && !resting(); row = rows.shift()) await settle(state, options, row);
+      while (!resting()) {
+        const row = rows.shift();
+        if (!row) return;
+        await settle(state, options, row);
+      }
     };
     const width = state.sink ? attemptsMax[state.sink.format] : 1;
     await Promise.all(Array.from({ length: width }, work));
-  }
+  } while (!resting() && state.failure === undefined);
 };
 
 /**
