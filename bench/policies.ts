@@ -75,7 +75,7 @@ const measureCount = (count: number): string[] => {
   const compiled = createCompiler(cedar).compile(
     [{ file: "bench.cedar", text: policiesText(count) }],
     [{ file: "bench.cedarschema", text: schema }],
-    [],
+    { ids: [], units: [] },
   );
   if ("errors" in compiled) throw new Error(JSON.stringify(compiled.errors[0]));
   const loadMs = performance.now() - before;

@@ -6,9 +6,11 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { admit, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
 import { assert } from "./kit/assert.ts";
+import { systemClock } from "./kit/clock.ts";
 import { serveCalls } from "./kit/thread.ts";
 import { createReferenceEngine, type Engine } from "./policy/engine.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
+import type { BookFault } from "./store/sqlite/book.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { ledgerHandlers } from "./store/sqlite/threaded.ts";
 
@@ -17,12 +19,15 @@ export type WriterStart = { file: string; pagesMax?: number };
 /** What the thread tells on its own: a judgement that broke, for the log. */
 export type WriterWarning = { warning: string };
 
+const lapseIntervalMs = 500;
+
 const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Takes policy sets in from the loader: kept durably first, so that whatever they decide can be judged again. */
 const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void => {
   let policies: CompiledPolicy[] = [];
   let error: string | undefined;
+  let refused: BookFault[] = [];
   port.on("message", (message: ToJudge) => {
     switch (message.kind) {
       case "policies":
@@ -31,14 +36,15 @@ const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void =
       case "keep":
         try {
           ledger.keepPolicySet({ digest: message.digest, body: message.source });
+          refused = ledger.takeBook(message.budgets);
         } catch (cause) {
           error = `the ledger can't keep the policy set: ${errorText(cause)}`;
         }
         return;
       case "install": {
         const { digest, actions } = message;
-        if (error === undefined) engine.install({ digest, policies, actions });
-        port.postMessage((error === undefined ? {} : { error }) satisfies FromJudge);
+        if (error === undefined && refused.length === 0) engine.install({ digest, policies, actions });
+        port.postMessage((error === undefined ? { budgets: refused } : { error }) satisfies FromJudge);
         policies = [];
         error = undefined;
       }
@@ -53,6 +59,16 @@ const start = ({ file, pagesMax }: WriterStart): void => {
   const bound = { judge: createJudge(engine), admit, engine: engine.name };
   const warn = (warning: string): void => port.postMessage({ warning } satisfies WriterWarning);
   const ledger = openLedger(file, bound, pagesMax === undefined ? { warn } : { warn, pagesMax });
+  // A lapse is due whether or not anyone asks.
+  const clock = systemClock();
+  const lapse = (): void => {
+    try {
+      ledger.lapse(clock());
+    } catch (error) {
+      warn(`holds can't lapse: ${errorText(error)}`);
+    }
+  };
+  setInterval(lapse, lapseIntervalMs).unref();
   serveCalls(port, {
     ...ledgerHandlers(ledger),
     connect: (loader: MessagePort) => takePolicies(loader, engine, ledger),

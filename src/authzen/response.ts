@@ -11,6 +11,26 @@ export type Outcome = {
   messages: readonly string[];
   advice: readonly string[];
   detail?: string;
+  consumption?: Consumption;
+};
+
+/** What budgets have to say of an outcome; amounts are integers of the budget's unit, instants in microseconds. */
+export type Consumption = {
+  budgets: readonly {
+    budget: string;
+    account: string;
+    unit: string;
+    limit: number;
+    used: number;
+    held: number;
+    resetsAt?: number;
+    mode: string;
+    amount: number;
+  }[];
+  hold?: { id: string; expiresAt: number; amounts: Readonly<Record<string, number>> };
+  resetsAt?: number;
+  retryAfterSeconds?: number;
+  estimated: boolean;
 };
 
 /** How much the caller is told: nothing beyond the decision, what its user may see, or everything. */
@@ -27,6 +47,57 @@ const adminText = ({ reason, policies, detail }: Outcome): string => {
   return `${reason}${by}${detail === undefined ? "" : `: ${detail}`}`;
 };
 
+const instant = (at: number): string => new Date(Math.ceil(at / 1000)).toISOString();
+
+/** A balance as it is after the answer. */
+export const budgetBody = (balance: Consumption["budgets"][number]): JsonObject => ({
+  budget: balance.budget,
+  account: balance.account,
+  unit: balance.unit,
+  limit: balance.limit,
+  used: Math.max(0, balance.used),
+  held: balance.held,
+  remaining: Math.max(0, balance.limit - Math.max(0, balance.used) - balance.held),
+  ...(balance.resetsAt === undefined ? {} : { resets_at: instant(balance.resetsAt) }),
+  mode: balance.mode,
+});
+
+const permitRemit = ({ hold, budgets }: Consumption): JsonObject => ({
+  ...(hold
+    ? { hold: { id: hold.id, expires_at: instant(hold.expiresAt), amounts: { ...hold.amounts } } }
+    : {}),
+  budgets: budgets.map(budgetBody),
+});
+
+/** Reasons that are always told: whoever is refused for money must know to stop. */
+const alwaysTold: ReadonlySet<string> = new Set([
+  "estimate_required",
+  "unpriced",
+  "no_budget",
+  "budget_exhausted",
+  "budget_held",
+  "amount_too_large",
+  "runaway_limit",
+  "loop_detected",
+  "already_finished",
+]);
+
+/** What of an outcome is Remit's own: with an estimate, hold and balances; of a denial, why and until when. */
+const remitOf = (outcome: Outcome, level: DetailLevel): JsonObject | undefined => {
+  const { decision, reason, consumption } = outcome;
+  if (decision) return consumption?.estimated ? permitRemit(consumption) : undefined;
+  if (level === "plain" && !alwaysTold.has(reason)) return undefined;
+  return {
+    reason,
+    message: messageOf(outcome),
+    ...(consumption?.retryAfterSeconds === undefined ? {} : { retry_after: consumption.retryAfterSeconds }),
+    ...(consumption?.resetsAt === undefined ? {} : { resets_at: instant(consumption.resetsAt) }),
+    ...(consumption && consumption.budgets.length > 0
+      ? { budgets: consumption.budgets.map(budgetBody) }
+      : {}),
+  };
+};
+
 const contextOf = (outcome: Outcome, level: DetailLevel): JsonObject => {
   const context: JsonObject = {};
   const code = outcome.decision ? "200" : "403";
@@ -35,8 +106,8 @@ const contextOf = (outcome: Outcome, level: DetailLevel): JsonObject => {
   if (level !== "plain" && outcome.advice.length > 0) context["advice"] = [...outcome.advice];
   if (outcome.obligations.length > 0)
     context["obligations"] = outcome.obligations.map((obligation): JsonObject => ({ ...obligation }));
-  if (level !== "plain" && !outcome.decision)
-    context["remit"] = { reason: outcome.reason, message: messageOf(outcome) };
+  const remit = remitOf(outcome, level);
+  if (remit) context["remit"] = remit;
   return context;
 };
 

@@ -82,15 +82,17 @@ const newest = async (
   return found.reverse();
 };
 
+const nameOf = (entity: EntryView["subject"]): string => (entity ? `${entity.type}::${entity.id}` : "");
+
 const row = (entry: EntryView): string[] => [
   String(entry.index),
   entry.ts,
-  entry.decision,
-  entry.reason,
-  `${entry.subject.type}::${entry.subject.id}`,
-  entry.action,
-  `${entry.resource.type}::${entry.resource.id}`,
-  entry.policies.join(" "),
+  entry.decision ?? entry.kind,
+  entry.reason ?? "",
+  nameOf(entry.subject),
+  entry.action ?? "",
+  nameOf(entry.resource),
+  (entry.policies ?? []).join(" "),
 ];
 
 const head = ["index", "time", "decision", "reason", "subject", "action", "resource", "policies"];

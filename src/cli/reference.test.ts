@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { budgetsJsonSchema } from "../budget/budget-file.ts";
 import { pricesJsonSchema } from "../budget/read-prices.ts";
 import { configJsonSchema, configReference } from "../config/reference.ts";
 import { program } from "./program.ts";
@@ -24,6 +25,7 @@ const published: [string, () => string][] = [
   ["docs/reference/config.md", configReference],
   ["schemas/config.schema.json", configJsonSchema],
   ["schemas/prices.schema.json", pricesJsonSchema],
+  ["schemas/budgets.schema.json", budgetsJsonSchema],
 ];
 
 test.each(published)("%s is what the code generates", (path, generate) => {

@@ -5,8 +5,8 @@ import { uuidv7 } from "../kit/id.ts";
 import { Problem } from "../kit/problem.ts";
 import type { ChainRules } from "./chain.ts";
 import { type Asker, prepare, type World } from "./prepare.ts";
-import type { Facts, Question, Verdict } from "./question.ts";
-import type { DecisionStore } from "./store.ts";
+import type { Decided, Facts, Question, Verdict } from "./question.ts";
+import type { Act, DecisionStore } from "./store.ts";
 import type { Worlds } from "./worlds.ts";
 
 /** One item of a batch: a question, or what was wrong with it (then it counts as a denial, and is not recorded). */
@@ -25,6 +25,7 @@ export type Decider = {
     items: readonly Item[],
     semantic: Semantic,
     asker: Asker,
+    allOrNothing?: boolean,
   ) => Promise<{ id: string; outcomes: Outcome[] }>;
 };
 
@@ -47,6 +48,18 @@ const refuseCaller = (caller: Caller, facts: Facts): void => {
     throw new Problem("forbidden", "this caller must name the acting agent", { field: "context.agent" });
 };
 
+const problemIn = ({ code, detail, field }: Extract<Decided, { problem: unknown }>["problem"]): Problem =>
+  new Problem(code, detail, { field });
+
+/** @throws Problem where the question could not be taken */
+const verdictIn = (decided: Decided): Verdict => {
+  if ("verdict" in decided) return decided.verdict;
+  throw problemIn(decided.problem);
+};
+
+const outcomeOf = (decided: Decided): Outcome =>
+  "verdict" in decided ? { verdict: decided.verdict } : { problem: problemIn(decided.problem) };
+
 const stops = {
   execute_all: undefined,
   deny_on_first_deny: "deny",
@@ -56,16 +69,15 @@ const stops = {
 type Prepared = { facts: string } | { problem: Problem };
 
 /** Joins what was decided with the items that could not be asked, up to where the semantic stops. */
-const join = (prepared: readonly Prepared[], verdicts: readonly Verdict[], semantic: Semantic): Outcome[] => {
+const join = (prepared: readonly Prepared[], decided: readonly Outcome[], semantic: Semantic): Outcome[] => {
   const outcomes: Outcome[] = [];
   const until = stops[semantic];
   let next = 0;
   for (const item of prepared) {
-    const verdict = "problem" in item ? undefined : verdicts[next++];
-    if (verdict) outcomes.push({ verdict });
-    else if ("problem" in item) outcomes.push(item);
-    else break;
-    const permitted = verdict?.decision ?? false;
+    const outcome = "problem" in item ? item : decided[next++];
+    if (!outcome) break;
+    outcomes.push(outcome);
+    const permitted = "verdict" in outcome && outcome.verdict.decision;
     if (until === (permitted ? "permit" : "deny")) break;
   }
   return outcomes;
@@ -93,7 +105,10 @@ export const createDecider = ({ store, worlds, clock, config, rules }: DeciderPa
   const prepareItem = (world: World, item: Item, position: number, asker: Asker, id: string): Prepared => {
     if ("problem" in item) return item;
     try {
-      return { facts: factsOf(world, item.question, asker, `${id}.${position}`, { id, item: position }) };
+      // One key of a header serves a whole batch: each item has its own.
+      const key = asker.idempotencyKey;
+      const keyed = key === undefined ? asker : { ...asker, idempotencyKey: `${key}#${position}` };
+      return { facts: factsOf(world, item.question, keyed, `${id}.${position}`, { id, item: position }) };
     } catch (error) {
       if (error instanceof Problem) return { problem: error };
       throw error;
@@ -103,10 +118,10 @@ export const createDecider = ({ store, worlds, clock, config, rules }: DeciderPa
     evaluate: (question, asker) =>
       worlds.use(async (world) => {
         const id = uuidv7(clock());
-        const [decided] = await store.decide({ facts: [factsOf(world, question, asker, id)] });
-        return { id, verdict: decided!.verdict };
+        const [decided] = await store.decide({ at: clock(), facts: [factsOf(world, question, asker, id)] });
+        return { id, verdict: verdictIn(decided!) };
       }),
-    evaluateMany: (items, semantic, asker) =>
+    evaluateMany: (items, semantic, asker, allOrNothing = false) =>
       worlds.use(async (world) => {
         const id = uuidv7(clock());
         const prepared = items.map((item, position) => prepareItem(world, item, position, asker, id));
@@ -115,15 +130,16 @@ export const createDecider = ({ store, worlds, clock, config, rules }: DeciderPa
         // An item that can't be asked is a denial: with deny_on_first_deny nothing after it is asked.
         const asked = until === "deny" && broken >= 0 ? prepared.slice(0, broken) : prepared;
         const facts = asked.flatMap((item) => ("facts" in item ? item.facts : []));
-        const act = until === undefined ? { facts } : { facts, until };
+        const act: Act = {
+          at: clock(),
+          facts,
+          ...(until === undefined ? {} : { until }),
+          ...(allOrNothing ? { allOrNothing: broken >= 0 ? ("spoilt" as const) : ("try" as const) } : {}),
+        };
         const decided = facts.length === 0 ? [] : await store.decide(act);
         return {
           id,
-          outcomes: join(
-            prepared,
-            decided.map(({ verdict }) => verdict),
-            semantic,
-          ),
+          outcomes: join(prepared, decided.map(outcomeOf), semantic),
         };
       }),
   };

@@ -410,7 +410,7 @@ describe("what is answered", () => {
 
   test.each([
     ["an unknown key", { nope: 1 }, "context.remit.nope"],
-    ["what isn't served yet", { estimate: { usd_micros: 1 } }, "context.remit.estimate"],
+    ["an estimate of nothing", { estimate: { usd_micros: 0 } }, "context.remit.estimate.usd_micros"],
     ["a run that is no string", { run: 7 }, "context.remit.run"],
     ["a dry_run that is no boolean", { dry_run: "yes" }, "context.remit.dry_run"],
   ])("%s in context.remit is a 400 that names it, and no entry", async (_what, remit, field) => {

@@ -4,7 +4,10 @@
  */
 import type { Engine, EngineAnswer } from "../policy/engine.ts";
 import type { CompiledPolicy } from "../policy/policy-set.ts";
-import type { Admit, Facts, Judge, Obligation, Reason, Verdict } from "./question.ts";
+import { admitDemand } from "../budget/admit.ts";
+import { capOutputTokens } from "../budget/budget.ts";
+import { budgetFacts } from "./budget-facts.ts";
+import type { Admit, Balances, Facts, Judge, Obligation, Reason, Verdict } from "./question.ts";
 
 type Answered = Exclude<EngineAnswer, { failure: string }>;
 
@@ -67,10 +70,10 @@ const judgeAnswers = (answers: readonly Answered[], supported: readonly string[]
 /** A judge over an engine. An engine that traps throws: the act that asked is denied, and the next one meets a healed engine. */
 export const createJudge =
   (engine: Engine): Judge =>
-  (facts: Facts): Verdict => {
+  (facts: Facts, balances: Balances): Verdict => {
     if (facts.refusal) return verdictOf(false, facts.refusal.reason, [], facts.refusal.detail);
     if (!facts.ask) return verdictOf(false, "policy_error", [], "the facts hold no question for Cedar");
-    const answers = engine.ask(facts.policySet, facts.ask);
+    const answers = engine.ask(facts.policySet, budgetFacts(facts.ask, balances));
     const answered: Answered[] = [];
     for (const answer of answers) {
       if ("failure" in answer) return verdictOf(false, "policy_error", [], answer.failure);
@@ -81,7 +84,5 @@ export const createJudge =
   };
 
 /** Admission: nothing is unlimited by default, so a metered action that no budget covers is denied. */
-export const admit: Admit = (facts, _balances, lines) =>
-  facts.action.metered && lines.length === 0
-    ? { reason: "no_budget", detail: "the action is metered, and no budget covers it" }
-    : undefined;
+export const admit: Admit = (facts, balances) =>
+  admitDemand(facts.demand, balances, facts.supportedObligations.includes(capOutputTokens));

@@ -40,19 +40,21 @@ const run = async ({ folders, intervalMs, judge }: Start): Promise<void> => {
   const send = (message: ToJudge): void => judge.postMessage(message);
 
   /** Hands the policies to the judge and waits until it holds them durably. */
-  const install = async ({ set, source }: Snapshot): Promise<void> => {
+  const install = async ({ set, source, head, placeOfBudget }: Snapshot): Promise<LoadError[]> => {
     const answer = new Promise<FromJudge>((resolve) => judge.once("message", resolve));
     for (const policies of parts(set.policies)) send({ kind: "policies", policies });
-    send({ kind: "keep", digest: set.digest, source });
+    send({ kind: "keep", digest: set.digest, source, budgets: head.book.budgets });
     send({ kind: "install", digest: set.digest, actions: set.actions });
-    const { error } = await answer;
+    const { error, budgets = [] } = await answer;
     if (error !== undefined) throw new Error(error);
+    return budgets.map(({ budget, message }) => ({ message, ...placeOfBudget(budget) }));
   };
 
   const load = async (): Promise<LoadError[]> => {
     const snapshot = buildSnapshot(compiler, await readFolders(folders));
     if ("errors" in snapshot) return snapshot.errors;
-    await install(snapshot);
+    const refused = await install(snapshot);
+    if (refused.length > 0) return refused;
     for (const entities of parts(snapshot.entities)) tell({ kind: "entities", entities });
     for (const agents of parts(snapshot.agents)) tell({ kind: "agents", agents });
     tell({ kind: "snapshot", head: snapshot.head, warnings: snapshot.warnings });

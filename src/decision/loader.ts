@@ -1,5 +1,6 @@
 /** What the threads say to one another when a snapshot is loaded, and the main thread's side of it. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import type { Budget } from "../budget/budget.ts";
 import type { Agent } from "../agent/agent.ts";
 import { createRegistry } from "../agent/registry.ts";
 import { type CedarEntity, uidKey } from "../kit/cedar-json.ts";
@@ -19,11 +20,11 @@ export type FromLoader =
 /** Loader to judge: policies in parts, the source to keep for replay, then the order to take them in. */
 export type ToJudge =
   | { kind: "policies"; policies: CompiledPolicy[] }
-  | { kind: "keep"; digest: string; source: string }
+  | { kind: "keep"; digest: string; source: string; budgets: Budget[] }
   | { kind: "install"; digest: string; actions: CedarEntity[] };
 
-/** Judge to loader: taken in, or why not. */
-export type FromJudge = { error?: string };
+/** Judge to loader: taken in, or why not; `budgets` are those that contradict what the ledger has counted. */
+export type FromJudge = { error?: string; budgets?: { budget: string; message: string }[] };
 
 export type LoaderEvents = {
   /** A whole snapshot is in force from now on. */

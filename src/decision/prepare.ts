@@ -12,7 +12,9 @@ import {
 import type { Caller } from "../identity/caller.ts";
 import { type CedarAsk, type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
-import type { JsonObject, JsonValue } from "../kit/json.ts";
+import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
+import { canonicalJson, sha256 } from "../kit/digest.ts";
+import { consumptionOf, type Parties } from "./consumption.ts";
 import { type Chain, type ChainRules, type Hop, resolveChain } from "./chain.ts";
 import { type Inputs, readInputs } from "./inputs.ts";
 import type { Claim, Facts, Named, Question, Reason, Refusal } from "./question.ts";
@@ -22,7 +24,13 @@ import type { SnapshotHead } from "./snapshot.ts";
 export type World = { head: SnapshotHead; entities: EntityIndex; registry: Registry };
 
 /** Who asks, and how the request was named. */
-export type Asker = { caller: Caller; requestId?: string; traceId?: string };
+export type Asker = {
+  caller: Caller;
+  requestId?: string;
+  traceId?: string;
+  /** Of the `Idempotency-Key` header, in a batch with the item's number. */
+  idempotencyKey?: string;
+};
 
 /** What else the facts take in. */
 export type Circumstances = {
@@ -96,7 +104,7 @@ const remitFacts = (
   schema: SchemaModel,
   chain: Chain,
   subject: Uid,
-  facts: { at: Micros; caller: string; inputs: Inputs },
+  facts: { at: Micros; caller: string; inputs: Inputs; demand: Facts["demand"] },
 ): JsonObject => {
   const acting = chain.hops.at(-1) ?? chain.subject;
   const behalf = subject.type === schema.userType && acting !== undefined;
@@ -108,16 +116,12 @@ const remitFacts = (
     ...(acting && schema.agentType !== undefined ? { actor: reference(schema.agentType, acting.id) } : {}),
     ...(behalf ? { on_behalf_of: reference(subject.type, subject.id) } : {}),
     chain_length: chain.hops.length + 1,
+    ...(facts.demand?.estimated ? { estimate: facts.demand.amounts } : {}),
     budgets: {},
   };
 };
 
-const contextOf = (
-  schema: SchemaModel,
-  action: ActionType,
-  question: Question,
-  remit: JsonObject,
-): JsonObject => {
+const contextOf = (schema: SchemaModel, action: ActionType, question: Question): JsonObject => {
   // `action` and `remit` are the PDP's to write, whatever the request put there.
   const given: JsonObject = { ...question.context };
   delete given["remit"];
@@ -128,17 +132,16 @@ const contextOf = (
     const { path, expected } = converted.mismatch;
     throw new Refused("invalid_attribute", `${path}: expected ${expected}`);
   }
-  return action.context.has("remit") ? { ...converted.record, remit } : converted.record;
+  return converted.record;
 };
 
-type Gathered = { ask: CedarAsk; labels: string[] };
+type Gathered = { ask: CedarAsk; labels: string[]; parties: Parties };
 
 const gather = (
   world: World,
   question: Question,
   types: { subject: EntityType; resource: EntityType; action: ActionType },
   chain: Chain,
-  remit: JsonObject,
 ): Gathered => {
   const { head, entities } = world;
   const { schema } = head;
@@ -155,12 +158,14 @@ const gather = (
   const subjectEntity = same
     ? resourceEntity
     : entityOf(world, types.subject, subjectId, subjectProperties, "subject");
-  const context = contextOf(schema, types.action, question, remit);
+  const context = contextOf(schema, types.action, question);
   const hops = chain.hops.map(({ id }): Uid => ({ type: schema.agentType!, id }));
   const own = new Map<string, CedarEntity>();
   for (const uid of hops) own.set(uidKey(uid), entities.get(uidKey(uid)) ?? { uid, attrs: {}, parents: [] });
   for (const entity of [subjectEntity, resourceEntity]) own.set(uidKey(entity.uid), entity);
   const named = [...referencesIn(context), ...head.literals];
+  const acting = hops.at(-1);
+  const agent = acting ? own.get(uidKey(acting)) : chain.subject && subjectEntity;
   return {
     ask: {
       principals: [subjectEntity.uid, ...hops],
@@ -170,6 +175,14 @@ const gather = (
       entities: closureOf(entities, [...own.values()], named, head.reach),
     },
     labels: labelsOf(types.resource, resourceEntity),
+    parties: {
+      action: types.action,
+      resourceType: types.resource,
+      subject: subjectEntity,
+      resource: resourceEntity,
+      ...(agent ? { agent } : {}),
+      context,
+    },
   };
 };
 
@@ -209,7 +222,10 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     caller: caller.name,
     ...(asker.requestId === undefined ? {} : { requestId: asker.requestId }),
     ...(asker.traceId === undefined ? {} : { traceId: asker.traceId }),
-    ...inputs,
+    dryRun: inputs.dryRun,
+    ...(inputs.run === undefined ? {} : { run: inputs.run }),
+    ...(inputs.parentRun === undefined ? {} : { parentRun: inputs.parentRun }),
+    ...idempotencyOf(question, inputs, asker),
     question,
     subject: chain.subject ? namedHop(schema, chain.subject) : namedClaim(subject, question.subject),
     subjectActs: subjectIsAgent,
@@ -232,13 +248,27 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
   try {
     const types = typesOf(schema, subject, resource, action, question);
     if (chain.refusal) return { ...facts, refusal: chain.refusal };
+    const { ask, labels, parties } = gather(world, question, types, chain);
+    const consumption = consumptionOf(world, question, chain, parties, inputs, given.at);
     const uid = { type: types.subject.name, id: question.subject.id };
-    const remit = remitFacts(schema, chain, uid, { at: given.at, caller: caller.name, inputs });
-    return { ...facts, ...gather(world, question, types, chain, remit) };
+    const { demand } = consumption;
+    const remit = remitFacts(schema, chain, uid, { at: given.at, caller: caller.name, inputs, demand });
+    const context = types.action.context.has("remit") ? { ...ask.context, remit } : ask.context;
+    return { ...facts, labels, ...consumption, ask: { ...ask, context } };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     return { ...facts, refusal: error.refusal };
   }
+};
+
+/** The body's key wins over the header's; tokens are no part of what is asked. */
+const idempotencyOf = (question: Question, inputs: Inputs, asker: Asker): Pick<Facts, "idempotency"> => {
+  const key = inputs.idempotencyKey ?? asker.idempotencyKey;
+  if (key === undefined) return {};
+  const { remit, ...context } = question.context ?? {};
+  const { tokens: _tokens, ...kept } = isObject(remit) ? remit : {};
+  const fingerprint = sha256(canonicalJson({ ...question, context: { ...context, remit: kept } }));
+  return { idempotency: { key, fingerprint: fingerprint.toString("base64url") } };
 };
 
 /** What the enforcement point says it can fulfil (Obligations profile): advice to us, so malformed is none. */

@@ -1,7 +1,11 @@
 /** The words of a decision: what is asked, by whom, what is known, and what comes out. Plain data throughout. */
+import type { Balance, Consumption, Demand } from "../budget/budget.ts";
+import type { Admission } from "../budget/admit.ts";
+import type { RunawayRules } from "../budget/runaway.ts";
 import type { CedarAsk, Uid } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
+import type { ProblemCode } from "../kit/problem.ts";
 
 export type { CedarAsk, Uid };
 
@@ -34,7 +38,16 @@ export type Reason =
   | "identity_mismatch"
   | "chain_too_deep"
   | "delegation_denied"
-  | "no_budget";
+  | "estimate_required"
+  | "unpriced"
+  | "no_budget"
+  | "budget_exhausted"
+  | "budget_held"
+  | "amount_too_large"
+  | "runaway_limit"
+  | "loop_detected"
+  | "already_finished"
+  | "all_or_nothing";
 
 /** A duty that the enforcement point must fulfil (AuthZEN Obligations profile, draft 1). */
 export type Obligation = { id: string; type: string; properties?: JsonObject };
@@ -85,13 +98,28 @@ export type Facts = {
   supportedObligations: string[];
   refusal?: Refusal;
   ask?: CedarAsk;
+  /** What it asks of the budgets; absent where none counts it. */
+  demand?: Demand;
+  /** Who acts in a run, and what no run may exceed. */
+  runaway?: RunawayRules;
+  /** The same key and fingerprint is the same question asked again. */
+  idempotency?: { key: string; fingerprint: string };
+  /** Whose consumption it is, for reports. */
+  dimensions?: Dimensions;
 };
 
-/** Balances by account; empty until an act touches an account. */
-export type Balances = Readonly<Record<string, { limit: number; used: number; held: number }>>;
+/** Whose consumption something is. */
+export type Dimensions = {
+  agent?: string;
+  user?: string;
+  team?: string;
+  org?: string;
+  model?: string;
+  tool?: string;
+};
 
-/** Consumption an act asks for: one amount on one account. */
-export type Line = { account: string; amount: number };
+/** The accounts that a question touches, as they are before it. */
+export type Balances = readonly Balance[];
 
 /** The outcome of a judgement, and of the admission after it. */
 export type Verdict = {
@@ -106,13 +134,16 @@ export type Verdict = {
   advice: string[];
   /** What an administrator may see beyond the reason: the refusal's detail, or the policies that failed. */
   detail?: string;
+  consumption?: Consumption;
 };
 
 /** Pure and synchronous: facts and balances in, verdict out. */
 export type Judge = (facts: Facts, balances: Balances) => Verdict;
 
-/** Pure and synchronous: whether the lines fit, or why not. */
-export type Admit = (facts: Facts, balances: Balances, lines: readonly Line[]) => Refusal | undefined;
+/** Pure and synchronous: whether what is asked of the budgets fits, or why not. */
+export type Admit = (facts: Facts, balances: Balances) => Admission;
 
-/** One decision as it was recorded. */
-export type Decided = { id: string; index: number; verdict: Verdict };
+/** One decision as it was recorded, or why the question could not be taken: then nothing was recorded. */
+export type Decided =
+  | { id: string; index: number; verdict: Verdict }
+  | { id: string; problem: { code: ProblemCode; detail: string; field: string } };

@@ -2,13 +2,13 @@
  * The record of a decision, as the ledger keeps it for good: who, what, outcome and why, without personal data.
  * People, runs and free text appear as pseudonyms; the question itself lives in the detail, which can be erased.
  */
-import { isoMicros } from "../kit/clock.ts";
+import { isoMicros, type Micros } from "../kit/clock.ts";
 import { sha256 } from "../kit/digest.ts";
 import type { JsonObject, JsonValue } from "../kit/json.ts";
 import type { Facts, Named, Verdict } from "./question.ts";
 
 /** What a pseudonym stands for. */
-export type NameKind = "entity" | "type" | "action" | "run";
+export type NameKind = "entity" | "type" | "action" | "run" | "account";
 
 /** Gives the pseudonym of a name, the same one each time until it is erased. */
 export type Pseudonyms = (kind: NameKind, type: string, id: string) => string;
@@ -17,7 +17,7 @@ export type Pseudonyms = (kind: NameKind, type: string, id: string) => string;
 const idBytesMax = 256;
 
 /** How many determining policies a record names; beyond it, it tells their number and digest. */
-const policiesMax = 40;
+const policiesMax = 20;
 
 const fits = (text: string): boolean => Buffer.byteLength(text, "utf8") <= idBytesMax;
 
@@ -33,12 +33,60 @@ const boundedNames = (names: readonly string[]): JsonValue => {
   return [...names.slice(0, policiesMax), `and ${names.length - policiesMax} more, sha256:${digest}`];
 };
 
+/** A change of one account's window, for good: balances are the sums of these. */
+export type RecordedMove = { budget: string; account: string; start: Micros; used: number; held: number };
+
+/** Moves as entries hold them; accounts may be named after people. */
+export const movesRecord = (moves: readonly RecordedMove[], pseudonyms: Pseudonyms): JsonObject =>
+  moves.length === 0
+    ? {}
+    : {
+        moves: moves.map(({ budget, account, start, used, held }) => ({
+          budget,
+          account: pseudonyms("account", budget, account),
+          start,
+          ...(used === 0 ? {} : { used }),
+          ...(held === 0 ? {} : { held }),
+        })),
+      };
+
+/** The record of anything else than a decision. `facts` hold no personal data. */
+export const actRecord = (
+  pseudonyms: Pseudonyms,
+  act: {
+    kind: string;
+    id: string;
+    at: Micros;
+    caller: string;
+    detail: string;
+    moves: readonly RecordedMove[];
+    facts: JsonObject;
+  },
+): JsonObject => ({
+  v: 1,
+  kind: act.kind,
+  id: act.id,
+  ts: isoMicros(act.at),
+  caller: act.caller,
+  detail: act.detail,
+  ...act.facts,
+  ...movesRecord(act.moves, pseudonyms),
+});
+
+export type RecordParts = {
+  engine: string;
+  detail: string;
+  moves?: readonly RecordedMove[];
+  /** The decision that this one answers again. */
+  replayOf?: string;
+};
+
 /** The record. `detail` is the commitment to the detail row. */
 export const recordOf = (
   facts: Facts,
   verdict: Verdict,
   pseudonyms: Pseudonyms,
-  { engine, detail }: { engine: string; detail: string },
+  { engine, detail, moves = [], replayOf }: RecordParts,
 ): JsonObject => {
   const { action } = facts;
   const actors = facts.actors.map((actor) => entityRecord(actor, pseudonyms));
@@ -66,6 +114,8 @@ export const recordOf = (
     detail,
     ...(facts.batch ? { batch: facts.batch.id, item: facts.batch.item } : {}),
     ...(facts.dryRun ? { dry_run: true } : {}),
+    ...(replayOf === undefined ? {} : { replay_of: replayOf }),
+    ...movesRecord(moves, pseudonyms),
     ...(facts.run === undefined ? {} : { run: pseudonyms("run", "", facts.run) }),
     ...(facts.labels.length === 0 ? {} : { labels: boundedNames(facts.labels) }),
     ...(obligations.length === 0 ? {} : { obligations: boundedNames(obligations) }),

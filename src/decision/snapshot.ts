@@ -5,22 +5,31 @@
 import { basename, join, relative } from "node:path";
 import { type Agent } from "../agent/agent.ts";
 import { readAgents } from "../agent/read-agents.ts";
-import { readBudgets } from "../budget/read-budgets.ts";
+import { type BudgetBook, capOutputTokens, knownUnits } from "../budget/budget.ts";
+import type { PriceCatalogue } from "../budget/prices.ts";
+import { declaredBudgets, emptyBook, type Names, readBudgets } from "../budget/read-budgets.ts";
+import { readPrices } from "../budget/read-prices.ts";
 import { checkEntity, readEntities } from "../entity/read-entities.ts";
 import { schemaModelOf, SchemaFault } from "../entity/schema-model.ts";
-import type { SchemaModel } from "../entity/schema.ts";
+import { entityTypeNamed, type SchemaModel } from "../entity/schema.ts";
 import { type CedarEntity, type SchemaJson, type Uid, uidKey } from "../kit/cedar-json.ts";
 import { digestOf } from "../kit/digest.ts";
 import { listFolder, readFiles, type TextFile } from "../kit/folder.ts";
 import type { JsonObject } from "../kit/json.ts";
-import type { LoadError } from "../kit/place.ts";
+import type { LoadError, Place } from "../kit/place.ts";
 import type { Compiler } from "../policy/compile.ts";
 import type { PolicySet } from "../policy/policy-set.ts";
 
 export type Folders = { policies: string; schemas: string; entities: string };
 
 /** What was loaded, in numbers, for people. */
-export type Loaded = { policies: number; entities: number; agents: number; policyFiles: number };
+export type Loaded = {
+  policies: number;
+  entities: number;
+  agents: number;
+  budgets: number;
+  policyFiles: number;
+};
 
 /** Everything a question may meet but the policies themselves. Plain data: it crosses threads. */
 export type SnapshotHead = {
@@ -32,6 +41,8 @@ export type SnapshotHead = {
   literals: Uid[];
   /** Obligation types that policies of the set can impose. */
   obligationTypes: string[];
+  book: BudgetBook;
+  prices: PriceCatalogue;
   loaded: Loaded;
 };
 
@@ -44,6 +55,8 @@ export type Snapshot = {
   entities: CedarEntity[];
   agents: Agent[];
   warnings: LoadError[];
+  /** Where a budget stands, for what the ledger has against it. */
+  placeOfBudget: (id: string) => Place;
 };
 
 export type FolderFiles = {
@@ -52,10 +65,12 @@ export type FolderFiles = {
   entities: TextFile[];
   agents: TextFile | undefined;
   budgets: TextFile | undefined;
+  prices: TextFile | undefined;
 };
 
 const agentsFile = "agents.yaml";
 const budgetsFile = "budgets.yaml";
+const pricesFile = "prices.yaml";
 
 /** The files that a snapshot is made of, by kind. @throws Error when a folder can't be read */
 export const snapshotPaths = async (
@@ -64,8 +79,8 @@ export const snapshotPaths = async (
   policies: await listFolder(folders.policies, (name) => name.endsWith(".cedar")),
   schemas: await listFolder(folders.schemas, (name) => name.endsWith(".cedarschema")),
   entities: await listFolder(folders.entities, (name) => /\.(?:json|ya?ml)$/.test(name)),
-  budgets: (await listFolder(folders.policies, (name) => name === budgetsFile)).filter(
-    (path) => path === join(folders.policies, budgetsFile),
+  budgets: (await listFolder(folders.policies, (name) => name === budgetsFile || name === pricesFile)).filter(
+    (path) => [budgetsFile, pricesFile].some((name) => path === join(folders.policies, name)),
   ),
 });
 
@@ -87,7 +102,8 @@ export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
     schemas: await read(paths.schemas),
     entities: await read(paths.entities.filter((path) => !isAgents(path))),
     agents: (await read(paths.entities.filter(isAgents)))[0],
-    budgets: (await read(paths.budgets))[0],
+    budgets: (await read(paths.budgets.filter((path) => basename(path) === budgetsFile)))[0],
+    prices: (await read(paths.budgets.filter((path) => basename(path) === pricesFile)))[0],
   };
 };
 
@@ -142,21 +158,47 @@ const readModel = (json: SchemaJson, file: string): SchemaModel | { errors: Load
 
 const byUid = (a: CedarEntity, b: CedarEntity): number => (uidKey(a.uid) < uidKey(b.uid) ? -1 : 1);
 
+type BudgetFiles =
+  | { book: BudgetBook; prices: PriceCatalogue; placeOf: (id: string) => Place }
+  | { errors: LoadError[] };
+
+const namesOf = (schema: SchemaModel): Names => ({
+  actions: (name) => (schema.actionNames.get(name) ?? []).map(({ uid }) => uidKey(uid)),
+  resourceType: (name) => entityTypeNamed(schema, name)?.name,
+});
+
+const noPlace: Place = { file: budgetsFile, line: 1, column: 1 };
+
+const readBudgetFiles = (schema: SchemaModel, { budgets, prices }: FolderFiles): BudgetFiles => {
+  const read = budgets
+    ? readBudgets(budgets.file, budgets.text, namesOf(schema))
+    : { book: emptyBook, placeOf: () => noPlace };
+  const priced = readPrices(prices?.file ?? pricesFile, prices?.text ?? "");
+  if ("errors" in read || "errors" in priced)
+    return { errors: [read, priced].flatMap((part) => ("errors" in part ? part.errors : [])) };
+  return { book: read.book, prices: priced.catalogue, placeOf: read.placeOf };
+};
+
 /** Builds a snapshot. Every fault of the files comes back as a value, as many at once as can be found. */
 export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot | { errors: LoadError[] } => {
   if (files.policies.length === 0)
     return { errors: [{ message: "no `.cedar` file was found", file: "policies" }] };
-  const budgetErrors = files.budgets ? readBudgets(files.budgets.file, files.budgets.text) : [];
-  const compiled = compiler.compile(files.policies, files.schemas, []);
-  if ("errors" in compiled) return { errors: [...compiled.errors, ...budgetErrors] };
+  const declared = files.budgets
+    ? declaredBudgets(files.budgets.file, files.budgets.text)
+    : { ids: [], units: [] };
+  if ("errors" in declared) return declared;
+  const compiled = compiler.compile(files.policies, files.schemas, {
+    ids: declared.ids,
+    units: [...new Set([...knownUnits, ...declared.units])].sort(),
+  });
+  if ("errors" in compiled) return compiled;
   const schema = readModel(compiled.schema.json, files.schemas[0]!.file);
-  if ("errors" in schema) return { errors: [...schema.errors, ...budgetErrors] };
+  if ("errors" in schema) return schema;
   const stored = readEntities(schema, files.entities);
   const agents = readAgentFile(schema, files.agents);
-  if ("errors" in stored || "errors" in agents || budgetErrors.length > 0) {
-    const all = [stored, agents].flatMap((part) => ("errors" in part ? part.errors : []));
-    return { errors: [...all, ...budgetErrors] };
-  }
+  const budgets = readBudgetFiles(schema, files);
+  if ("errors" in stored || "errors" in agents || "errors" in budgets)
+    return { errors: [stored, agents, budgets].flatMap((part) => ("errors" in part ? part.errors : [])) };
   const entities = [...stored.entities, ...agents.entities].sort(byUid);
   const { set } = compiled;
   const texts = Object.fromEntries(set.policies.map(({ id, text }) => [id, text]));
@@ -167,11 +209,14 @@ export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot 
       schema,
       reach: compiled.reach,
       literals: compiled.literals,
-      obligationTypes: [...new Set(set.policies.flatMap(({ notes }) => notes.obligation?.type ?? []))].sort(),
+      obligationTypes: obligationTypesOf(set, budgets.book),
+      book: budgets.book,
+      prices: budgets.prices,
       loaded: {
         policies: set.policies.length,
         entities: stored.entities.length,
         agents: agents.agents.length,
+        budgets: budgets.book.budgets.length,
         policyFiles: files.policies.length,
       },
     },
@@ -180,5 +225,12 @@ export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot 
     entities,
     agents: agents.agents,
     warnings: compiled.warnings,
+    placeOfBudget: budgets.placeOf,
   };
+};
+
+/** Those of policies, and the cap on output where a budget may buy less than was asked. */
+const obligationTypesOf = (set: PolicySet, { budgets }: BudgetBook): string[] => {
+  const types = set.policies.flatMap(({ notes }) => notes.obligation?.type ?? []);
+  return [...new Set([...types, ...(budgets.length === 0 ? [] : [capOutputTokens])])].sort();
 };

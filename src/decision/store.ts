@@ -1,4 +1,5 @@
 /** What deciding needs kept: one atomic, durable act. */
+import type { Micros } from "../kit/clock.ts";
 import type { Admit, Decided, Judge } from "./question.ts";
 
 /**
@@ -6,7 +7,14 @@ import type { Admit, Decided, Judge } from "./question.ts";
  * texts of `Facts`: serialised once, parsed where they are judged, and stored as they are.
  * `until` stops after the first such decision (AuthZEN §7.1.2); the questions after it are neither judged nor recorded.
  */
-export type Act = { facts: string[]; until?: "deny" | "permit" };
+export type Act = {
+  /** When it was asked. */
+  at: Micros;
+  facts: string[];
+  until?: "deny" | "permit";
+  /** Unless every question is permitted, all are denied and nothing is consumed; `spoilt`: one could not even be asked. */
+  allOrNothing?: "try" | "spoilt";
+};
 
 /** A store is opened with these; it calls them inside the act. */
 export type Bound = { judge: Judge; admit: Admit; engine: string };

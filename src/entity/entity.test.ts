@@ -15,7 +15,7 @@ import { actionNamed, entityTypeNamed, type SchemaModel, type ValueType } from "
 
 const cedar = createCedar();
 const modelOf = (text: string): SchemaModel => {
-  const resolved = resolveSchema(cedar, [{ file: "s", text }], []);
+  const resolved = resolveSchema(cedar, [{ file: "s", text }], { ids: [], units: [] });
   if ("errors" in resolved) throw new Error(resolved.errors.map(loadErrorText).join("\n"));
   return schemaModelOf(resolved.json);
 };

@@ -5,6 +5,7 @@ import { evaluationPath, evaluationsPath, metadataBody, metadataPath } from "../
 import { readEvaluation, readEvaluations } from "../authzen/request.ts";
 import { decisionBody, itemProblemBody } from "../authzen/response.ts";
 import type { Decider, Outcome } from "../decision/decide.ts";
+import type { Verdict } from "../decision/question.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
@@ -23,15 +24,24 @@ export type AuthzenParts = {
   obligationTypes: () => readonly string[];
 };
 
-const asker = (caller: Caller, { requestId, traceId }: Request): Parameters<Decider["evaluate"]>[1] =>
-  traceId === undefined ? { caller, requestId } : { caller, requestId, traceId };
+const asker = (caller: Caller, request: Request): Parameters<Decider["evaluate"]>[1] => ({
+  caller,
+  ...request,
+});
+
+/** Who knows nothing of `context.remit` still learns which hold its permit made. */
+const holdHeader = ({ consumption }: Verdict): Record<string, string> =>
+  consumption?.hold && !consumption.estimated ? { "Remit-Hold": consumption.hold.id } : {};
 
 const evaluate =
   ({ decider, metrics }: AuthzenParts) =>
   async (question: Parameters<Decider["evaluate"]>[0], caller: Caller, request: Request): Promise<Answer> => {
     const { id, verdict } = await decider.evaluate(question, asker(caller, request));
     metrics.decided(verdict.decision, verdict.reason);
-    return jsonAnswer(200, decisionBody(verdict, caller.detail), { "Remit-Decision": id });
+    return jsonAnswer(200, decisionBody(verdict, caller.detail), {
+      "Remit-Decision": id,
+      ...holdHeader(verdict),
+    });
   };
 
 const evaluationEndpoint =
@@ -49,7 +59,12 @@ const evaluationsEndpoint =
     const caller = await guard(c, "evaluate");
     const batch = readEvaluations(await readBody(c, limits), limits.batchItemsMax);
     if (batch.kind === "single") return evaluate(parts)(batch.request, caller, request);
-    const { id, outcomes } = await decider.evaluateMany(batch.items, batch.semantic, asker(caller, request));
+    const { id, outcomes } = await decider.evaluateMany(
+      batch.items,
+      batch.semantic,
+      asker(caller, request),
+      batch.allOrNothing,
+    );
     const render = (outcome: Outcome): ReturnType<typeof decisionBody> => {
       if ("problem" in outcome) return itemProblemBody(outcome.problem);
       metrics.decided(outcome.verdict.decision, outcome.verdict.reason);

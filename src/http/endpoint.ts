@@ -6,7 +6,7 @@ import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { type Answer, problemAnswer } from "./answer.ts";
 
-export type Request = { requestId: string; traceId?: string };
+export type Request = { requestId: string; traceId?: string; idempotencyKey?: string };
 
 export type Endpoint = (c: Context, request: Request) => Answer | Promise<Answer>;
 
@@ -19,6 +19,16 @@ const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)
 const traceIdOf = (c: Context): string | undefined => {
   const id = traceparent.exec(c.req.header("traceparent") ?? "")?.[1];
   return id === undefined || /^0+$/.test(id) ? undefined : id;
+};
+
+/** @throws Problem `invalid_request` for a key that no one would recognise again */
+const idempotencyKeyOf = (c: Context): string | undefined => {
+  const key = c.req.header("idempotency-key");
+  if (key !== undefined && !requestIdPattern.test(key))
+    throw new Problem("invalid_request", "Idempotency-Key must be 1 to 256 visible ASCII characters", {
+      field: "idempotency-key",
+    });
+  return key;
 };
 
 /** Turns an endpoint into a handler that always answers. */
@@ -35,7 +45,12 @@ export const handlerOf =
         throw new Problem("invalid_request", "X-Request-ID must be 1 to 256 visible ASCII characters", {
           field: "x-request-id",
         });
-      return endpoint(c, traceId === undefined ? { requestId } : { requestId, traceId });
+      const idempotencyKey = idempotencyKeyOf(c);
+      return endpoint(c, {
+        requestId,
+        ...(traceId === undefined ? {} : { traceId }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      });
     });
     metrics.answered(answer.status);
     return new Response(c.req.method === "HEAD" ? null : answer.body, {

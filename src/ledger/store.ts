@@ -1,29 +1,40 @@
 /** What the ledger needs kept and found again. */
 import type { Micros } from "../kit/clock.ts";
 
-/** An entry as it is listed: the record, with what the mapping and detail rows still know. */
+/**
+ * An entry as it is listed: the record, with what the mapping and detail rows still know. What decisions alone have
+ * is absent of other kinds.
+ */
 export type EntryView = {
   index: number;
   id: string;
   ts: string;
   kind: string;
   caller: string;
-  subject: { type: string; id: string };
-  actors: { type: string; id: string }[];
-  action: string;
-  resource: { type: string; id: string };
-  decision: "permit" | "deny";
-  reason: string;
-  policies: string[];
-  policy_set: string;
-  entities: string;
-  engine: string;
+  subject?: { type: string; id: string };
+  actors?: { type: string; id: string }[];
+  action?: string;
+  resource?: { type: string; id: string };
+  decision?: "permit" | "deny";
+  reason?: string;
+  policies?: string[];
+  policy_set?: string;
+  entities?: string;
+  engine?: string;
   request_id?: string;
   trace_id?: string;
   run?: string;
   dry_run?: boolean;
   batch?: string;
   item?: number;
+  /** The hold that the decision made, or that became something else. */
+  hold?: string;
+  /** The decision that a hold came from, or that was answered again. */
+  of?: string;
+  /** What of the record only this kind has: amounts, state, budget. */
+  facts?: Record<string, unknown>;
+  /** What moved on which accounts. */
+  moves?: { budget: string; account: string; start: number; used?: number; held?: number }[];
   leaf_hash: string;
 };
 

@@ -8,7 +8,7 @@ import { type Cedar, CedarTrap } from "./cedar.ts";
 import { type LoadError, type Place, placesIn } from "../kit/place.ts";
 import type { CompiledPolicy, PolicySet } from "./policy-set.ts";
 import { type CedarFault, type Fault, faultOf, type Parsed, readPolicy } from "./read-policy.ts";
-import { type ResolvedSchema, resolveSchema, type SourceFile } from "./schema-source.ts";
+import { type Declared, type ResolvedSchema, resolveSchema, type SourceFile } from "./schema-source.ts";
 import { splitPolicies } from "./split.ts";
 
 /** What a compilation gives: the set, the schema it is valid under, how far its policies reach and from where, and warnings. */
@@ -25,7 +25,7 @@ export type Compiler = {
   compile: (
     policies: readonly SourceFile[],
     schemas: readonly SourceFile[],
-    budgets: readonly string[],
+    budgets: Declared,
   ) => Compiled | { errors: LoadError[] };
 };
 
@@ -43,6 +43,16 @@ const duplicateIds = (placed: readonly Placed[]): LoadError[] => {
   }
   return errors;
 };
+
+const unknownBudgets = (placed: readonly Placed[], { ids }: Declared): LoadError[] =>
+  placed.flatMap(({ policy, budgets, placeAt }) =>
+    budgets
+      .filter((name) => !ids.includes(name))
+      .map((name) => ({
+        message: `the policy \`${policy.id}\` names the budget \`${name}\`, which \`budgets.yaml\` doesn't declare`,
+        ...placeAt(Math.max(0, policy.text.indexOf(name))),
+      })),
+  );
 
 /** The actions of a schema as entities under their groups. */
 const actionEntities = (json: SchemaJson): CedarEntity[] =>
@@ -156,6 +166,8 @@ export const createCompiler = (cedar: Cedar): Compiler => {
       );
       const invalid = findings(placed, memory, "errors");
       if (invalid.length > 0) return { errors: invalid };
+      const misnamed = unknownBudgets(placed, budgets);
+      if (misnamed.length > 0) return { errors: misnamed };
       const reach = Math.max(1, ...placed.map((policy) => policy.reach));
       return {
         set: policySetOf(placed, schema),

@@ -22,7 +22,7 @@ const compile = (...files: string[]) =>
   createCompiler(cedar).compile(
     files.map((text, position) => ({ file: `p${position}.cedar`, text })),
     [{ file: "s.cedarschema", text: schema }],
-    ["agent-daily-usd"],
+    { ids: ["agent-daily-usd"], units: ["usd_micros"] },
   );
 
 const faults = (...files: string[]): string[] => {
@@ -125,7 +125,7 @@ describe("load errors name file, line and column", () => {
         { file: "a.cedarschema", text: "entity A;" },
         { file: "b.cedarschema", text: "\nentity B = { x: Nope };" },
       ],
-      [],
+      { ids: [], units: [] },
     );
     expect("errors" in result && result.errors.map(loadErrorText)[0]).toMatch(/^b\.cedarschema:2:17: /);
   });
@@ -301,7 +301,10 @@ describe("slices are sound", () => {
                   `@id("p${String(n).padStart(2, "0")}") ${effect} (${p}, ${a}, ${r}) ${when};`,
               )
               .join("\n");
-            const compiled = compiler.compile([{ file: "p", text }], [{ file: "s", text: schema }], []);
+            const compiled = compiler.compile([{ file: "p", text }], [{ file: "s", text: schema }], {
+              ids: [],
+              units: [],
+            });
             fc.pre(!("errors" in compiled));
             if ("errors" in compiled) return;
             const { set } = compiled;

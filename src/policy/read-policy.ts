@@ -5,12 +5,18 @@
 import { isObject, type JsonObject, parseJson } from "../kit/json.ts";
 import type { Uid } from "../kit/cedar-json.ts";
 import { type Cedar, CedarTrap } from "./cedar.ts";
+import { budgetNamesIn } from "./budget-names.ts";
 import { limitFault, literalsOf, reachOf } from "./limits.ts";
 import { offsetOfByte } from "../kit/place.ts";
 import type { ActionScope, CompiledPolicy, PolicyNotes, Scope } from "./policy-set.ts";
 
-/** A policy that may be served, how far it reaches and from which named entities (see `reachOf`, `literalsOf`). */
-export type Parsed = { policy: Omit<CompiledPolicy, "place">; reach: number; literals: Uid[] };
+/** A policy that may be served, how far it reaches and from which named entities (see `reachOf`, `literalsOf`), and the budgets it names. */
+export type Parsed = {
+  policy: Omit<CompiledPolicy, "place">;
+  reach: number;
+  literals: Uid[];
+  budgets: string[];
+};
 /** A fault at an offset of the policy's text. */
 export type Fault = { message: string; offset: number };
 
@@ -110,6 +116,7 @@ export const readPolicy = (cedar: Cedar, text: string): Read => {
       policy: { id, effect, text, ...scopes, notes },
       reach: reachOf(conditions),
       literals: literalsOf(conditions),
+      budgets: budgetNamesIn(conditions),
     };
   } catch (error) {
     if (!(error instanceof CedarTrap)) throw error;

@@ -21,15 +21,19 @@ export const typesAnnotated = (json: SchemaJson, word: string): string[] =>
       .map(([name]) => (namespace === "" ? name : `${namespace}::${name}`)),
   );
 
-const factsText = (json: SchemaJson, budgets: readonly string[]): string => {
+/** What the generated namespace declares: a field for each budget, and the units that an estimate may name. */
+export type Declared = { ids: readonly string[]; units: readonly string[] };
+
+const factsText = (json: SchemaJson, { ids, units }: Declared): string => {
   const [agent] = typesAnnotated(json, "agent");
   const [user] = typesAnnotated(json, "user");
-  const named = budgets.map((id) => `${JSON.stringify(id)}?: Budget`).join(", ");
+  const named = ids.map((id) => `${JSON.stringify(id)}?: Budget`).join(", ");
+  const amounts = units.map((unit) => `${JSON.stringify(unit)}?: Long`).join(", ");
   const actor = agent === undefined ? "" : `actor?: ${agent}, `;
   const human = user === undefined ? "" : `on_behalf_of?: ${user}, `;
   return `namespace Remit {
   type Budget = { limit: Long, used: Long, held: Long, remaining: Long, percent: Long, resets_at?: datetime };
-  type Facts = { now: datetime, run?: String, caller: String, assurance: String, ${actor}${human}chain_length: Long, budgets: { ${named} } };
+  type Facts = { now: datetime, run?: String, caller: String, assurance: String, ${actor}${human}chain_length: Long, estimate?: { ${amounts} }, budgets: { ${named} } };
 }
 `;
 };
@@ -53,7 +57,7 @@ const locate = (files: readonly SourceFile[], offset: number, message: string): 
 export const resolveSchema = (
   cedar: Cedar,
   files: readonly SourceFile[],
-  budgets: readonly string[],
+  budgets: Declared,
 ): ResolvedSchema | { errors: LoadError[] } => {
   if (files.length === 0)
     return { errors: [{ message: "no `.cedarschema` file was found", file: "schemas" }] };

@@ -30,7 +30,8 @@ const conditionsOf = (
     where.push(`e.resource in (${names.map(() => "?").join()})`);
     values.push(...names);
   }
-  if (filter.decision !== undefined) where.push(`e.denied = ${filter.decision === "deny" ? 1 : 0}`);
+  if (filter.decision !== undefined)
+    where.push(`e.kind = 'decision' and e.denied = ${filter.decision === "deny" ? 1 : 0}`);
   if (filter.from !== undefined) {
     where.push("e.at >= ?");
     values.push(filter.from);
@@ -61,18 +62,36 @@ const entityView = (ref: Ref, named: Named): Name => {
   return named(ref.p) ?? { type: ref.type ?? unknownType, id: ref.p };
 };
 
-const viewOf = (row: Row, named: Named): EntryView => {
-  const { rec } = JSON.parse(row.leaf.toString("utf8")) as { rec: JsonObject };
-  const facts = row.body === null ? undefined : (JSON.parse(row.body) as Facts);
+type Lookup = { named: Named; holdOf: (decision: string) => string | undefined };
+
+type MoveRecord = { budget: string; account: string; start: number; used?: number; held?: number };
+
+/** What every kind of entry has. */
+const commonOf = (row: Row, rec: JsonObject, { named }: Lookup): EntryView => {
+  const moves = rec["moves"] as MoveRecord[] | undefined;
+  return {
+    index: row.idx,
+    id: rec["id"] as string,
+    ts: rec["ts"] as string,
+    kind: rec["kind"] as string,
+    caller: rec["caller"] as string,
+    ...(moves
+      ? { moves: moves.map((move) => ({ ...move, account: named(move.account)?.id ?? move.account })) }
+      : {}),
+    leaf_hash: row.leaf_hash.toString("base64url"),
+  };
+};
+
+const decisionOf = (
+  rec: JsonObject,
+  facts: Facts | undefined,
+  { named, holdOf }: Lookup,
+): Partial<EntryView> => {
   const text = (name: string): string => rec[name] as string;
   const action = rec["action"] as { name?: string; p?: string };
   const run = rec["run"] === undefined ? undefined : text("run");
+  const hold = holdOf(text("id"));
   return {
-    index: row.idx,
-    id: text("id"),
-    ts: text("ts"),
-    kind: text("kind"),
-    caller: text("caller"),
     subject: entityView(rec["subject"] as Ref, named),
     actors: (rec["actors"] as Ref[]).map((actor) => entityView(actor, named)),
     action: action.name ?? named(action.p!)?.id ?? action.p!,
@@ -88,8 +107,31 @@ const viewOf = (row: Row, named: Named): EntryView => {
     ...(run === undefined ? {} : { run: named(run)?.id ?? run }),
     ...(rec["dry_run"] === true ? { dry_run: true } : {}),
     ...(rec["batch"] === undefined ? {} : { batch: text("batch"), item: Number(rec["item"]) }),
-    leaf_hash: row.leaf_hash.toString("base64url"),
+    ...(rec["replay_of"] === undefined ? {} : { of: text("replay_of") }),
+    ...(hold === undefined ? {} : { hold }),
   };
+};
+
+const commonKeys = new Set(["v", "id", "ts", "kind", "caller", "detail", "moves", "decision"]);
+
+const otherOf = (rec: JsonObject, body: JsonObject | undefined): Partial<EntryView> => {
+  const facts = Object.fromEntries(Object.entries(rec).filter(([name]) => !commonKeys.has(name)));
+  return {
+    ...(typeof body?.["hold"] === "string" ? { hold: body["hold"] } : {}),
+    ...(typeof rec["decision"] === "string" ? { of: rec["decision"] } : {}),
+    facts,
+  };
+};
+
+const viewOf = (row: Row, lookup: Lookup): EntryView => {
+  const { rec } = JSON.parse(row.leaf.toString("utf8")) as { rec: JsonObject };
+  const body: unknown = row.body === null ? undefined : JSON.parse(row.body);
+  const own =
+    rec["kind"] === "decision"
+      ? decisionOf(rec, body as Facts | undefined, lookup)
+      : otherOf(rec, body as JsonObject | undefined);
+  const { leaf_hash, moves, ...common } = commonOf(row, rec, lookup);
+  return { ...common, ...own, ...(moves ? { moves } : {}), leaf_hash };
 };
 
 /** The entries a filter asks for, and the cursor of the next page. */
@@ -104,7 +146,9 @@ export const readEntries = (db: Database, filter: EntryFilter): { entries: Entry
     )
     .all(...values, filter.limit + 1);
   const find = db.prepare<[string], Name>("select type, id from pseudonym where name = ?");
-  const entries = rows.slice(0, filter.limit).map((row) => viewOf(row, (p) => find.get(p)));
+  const holdOf = db.prepare<[string], string>("select id from hold where decision = ?").pluck();
+  const lookup: Lookup = { named: (p) => find.get(p), holdOf: (decision) => holdOf.get(decision) };
+  const entries = rows.slice(0, filter.limit).map((row) => viewOf(row, lookup));
   const last = entries.at(-1);
   return rows.length > filter.limit && last ? { entries, next: last.index } : { entries };
 };

@@ -2,32 +2,70 @@
  * The ledger's core: synchronous, in one thread, the only writer. Acts are judged, admitted and written in order
  * inside one transaction; what a caller is told was committed and synced before.
  */
-import { randomBytes } from "node:crypto";
-import type { Database } from "better-sqlite3";
-import type { Decided, Facts, Verdict } from "../../decision/question.ts";
-import { recordOf } from "../../decision/record.ts";
+import Sqlite, { type Database } from "better-sqlite3";
+import type { Alert } from "../../alert/alert.ts";
+import type { Budget } from "../../budget/budget.ts";
+import type {
+  AccountView,
+  AdjustCommand,
+  Grant,
+  GrantCommand,
+  HoldCommand,
+  UsageCommand,
+  UsageQuery,
+  UsageSum,
+} from "../../budget/store.ts";
+import type { Decided } from "../../decision/question.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import type { Caller } from "../../identity/caller.ts";
-import { Problem } from "../../kit/problem.ts";
-import { detailCommitment, leafBytesMax, leafHash, leafOf } from "../../ledger/entry.ts";
+import type { Micros } from "../../kit/clock.ts";
+import { Problem, type ProblemCode } from "../../kit/problem.ts";
 import type { EntryFilter, EntryView } from "../../ledger/store.ts";
+import { createAccountActs } from "./account-acts.ts";
+import { createAccountViews } from "./account-views.ts";
+import { type BalanceFault, auditBalances } from "./audit.ts";
+import { type BookFault, keepBook } from "./book.ts";
 import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
-import { createChains } from "./chains.ts";
+import { createDecide } from "./decide.ts";
+import { createDesk, type Desk } from "./desk.ts";
 import { readEntries } from "./entries.ts";
+import { createHoldActs } from "./hold-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
-import { createPseudonyms } from "./pseudonyms.ts";
 
 export type LedgerOptions = OpenOptions & {
   /** Told of judgements that threw: each denied its own question. */
   warn?: (warning: string) => void;
+  /** Told of alerts, inside the act that raised them: what it writes is committed with the act, or not at all. */
+  tell?: (alert: Alert) => void;
 };
+
+/** One act of a commit. */
+export type Command =
+  | { kind: "decide"; act: Act }
+  | { kind: "hold"; command: HoldCommand }
+  | { kind: "usage"; command: UsageCommand }
+  | { kind: "grant"; command: GrantCommand }
+  | { kind: "adjust"; command: AdjustCommand };
+
+/** What an act came to: a refusal of one act is no failure of the commit. */
+export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
 
 export type Ledger = {
   /**
-   * Judges, admits and records these acts in order, in one commit.
+   * Does these acts in order, in one commit.
    * @throws Problem `ledger_unavailable`: nothing was recorded, nothing was decided
    */
-  commit: (acts: readonly Act[]) => Decided[][];
+  commit: (commands: readonly Command[]) => Done[];
+  decide: (act: Act) => Decided[];
+  /** Lapses holds whose time is over; how many there were. */
+  lapse: (at: Micros) => number;
+  /** Takes budgets over, or says why it can't. */
+  takeBook: (budgets: readonly Budget[]) => BookFault[];
+  accounts: (budget: string, at: Micros, limit: number, after: string) => AccountView[];
+  grants: (budget: string) => Grant[];
+  usage: (query: UsageQuery) => UsageSum[];
+  /** Recomputes every balance from the entries; what differs. */
+  auditBalances: () => BalanceFault[];
   entries: (filter: EntryFilter) => { entries: EntryView[]; next?: number };
   writable: () => { ok: true } | { ok: false; error: string };
   keepPolicySet: (set: { digest: string; body: string }) => void;
@@ -41,97 +79,85 @@ export type Ledger = {
 
 const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** A ledger with a hole can't be extended consistently: entries were taken away. */
-const nextIndex = (db: Database): number => {
-  const { count, last } = db
-    .prepare<[], { count: number; last: number | null }>(
-      "select count(*) as count, max(idx) as last from entry",
-    )
-    .get()!;
-  if (count !== (last ?? -1) + 1)
-    throw new Problem("not_ready", `the ledger holds ${count} entries, but its last index is ${last}`);
-  return count;
-};
-
-const refusedVerdict = (reason: Verdict["reason"], detail: string): Verdict => ({
-  decision: false,
-  reason,
-  policies: [],
-  obligations: [],
-  messages: [],
-  advice: [],
-  detail,
+const problemOf = ({ code, detail, field }: Problem): Done => ({
+  problem: field === undefined ? { code, detail } : { code, detail, field },
 });
 
-/** Judges one question; what throws denies it. */
-const judged = ({ judge, admit }: Bound, facts: Facts, warn: (warning: string) => void): Verdict => {
-  try {
-    const verdict = judge(facts, {});
-    if (!verdict.decision) return verdict;
-    const refusal = admit(facts, {}, []);
-    return refusal ? refusedVerdict(refusal.reason, refusal.detail) : verdict;
-  } catch (error) {
-    warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    return refusedVerdict("policy_error", "the judgement failed");
-  }
+const instantOf = (command: Command): Micros =>
+  command.kind === "decide" ? command.act.at : command.command.at;
+
+/** What acts work with from one commit to the next. */
+type Room = { desk: Desk; book: ReadonlyMap<string, Budget> };
+
+type Perform = {
+  all: (room: Room, commands: readonly Command[]) => Done[];
+  lapse: (room: Room, at: Micros) => number;
 };
 
-/** Writes entries; what it remembers between commits is thrown away when one fails. */
-const createWriter = (
-  db: Database,
-  { engine }: Bound,
-): ((facts: Facts, body: string, verdict: Verdict) => number) => {
-  const insertEntry = db.prepare(
-    "insert into entry (idx, id, at, kind, leaf, leaf_hash, resource, denied) values (?, ?, ?, 'decision', ?, ?, ?, ?)",
-  );
-  const insertDetail = db.prepare("insert into detail (idx, salt, body) values (?, ?, ?)");
-  const insertAgent = db.prepare("insert or ignore into entry_agent (agent, idx) values (?, ?)");
-  const names = createPseudonyms(db);
-  const chains = createChains(db);
-  let next = nextIndex(db);
-  return (facts, body, verdict) => {
-    const index = next++;
-    const salt = randomBytes(16);
-    const record = recordOf(facts, verdict, names, { engine, detail: detailCommitment(salt, body) });
-    const keys = [
-      ...facts.agents.map((agent) => `agent:${chainName(agent)}`),
-      ...facts.labels.map((label) => `label:${chainName(label)}`),
-    ];
-    const leaf = leafOf(chains.links(keys), record);
-    if (leaf.length > leafBytesMax)
-      throw new Error(`an entry of ${leaf.length} bytes exceeds ${leafBytesMax}`);
-    const hash = leafHash(leaf);
-    const { p, type, id } = record["resource"] as { p?: string; type?: string; id?: string };
-    const resource = p ?? `${type}::${id}`;
-    insertEntry.run(index, facts.id, facts.at, leaf, hash, resource, verdict.decision ? 0 : 1);
-    insertDetail.run(index, salt, body);
-    chains.extend(keys, hash);
-    const acting = facts.subjectActs ? [record["subject"]] : [];
-    const agents = [...acting, ...(record["actors"] as unknown[])] as { p?: string; id?: string }[];
-    for (const agent of agents) insertAgent.run(agent.p ?? agent.id!, index);
-    return index;
+const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
+  const holds = createHoldActs(db);
+  const accounts = createAccountActs(db);
+  const decide = createDecide(db, bound, warn);
+  const perform = ({ desk, book }: Room, command: Command): unknown => {
+    switch (command.kind) {
+      case "decide":
+        return decide(desk, command.act);
+      case "hold":
+        return holds.change(desk, book, command.command);
+      case "usage":
+        return accounts.report(desk, command.command);
+      case "grant":
+        return accounts.grant(desk, book, command.command);
+      case "adjust":
+        return accounts.adjust(desk, book, command.command);
+    }
+  };
+  const attempt = db.transaction(perform);
+  /** An act that is refused, or that breaks, is undone alone; what the database refuses fails the commit. */
+  const done = (room: Room, command: Command): Done => {
+    // A decision guards each of its own questions.
+    if (command.kind === "decide") return { value: perform(room, command) };
+    const next = room.desk.append.next();
+    try {
+      return { value: attempt(room, command) };
+    } catch (error) {
+      if (error instanceof Sqlite.SqliteError) throw error;
+      room.desk.renew(next);
+      if (error instanceof Problem) return problemOf(error);
+      warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      return problemOf(new Problem("internal", "the act broke and was undone"));
+    }
+  };
+  return {
+    all: (room, commands) => {
+      // What has lapsed by now stands in nobody's way.
+      holds.lapse(room.desk, room.book, Math.max(0, ...commands.map(instantOf)));
+      return commands.map((command) => done(room, command));
+    },
+    lapse: ({ desk, book }, at) => holds.lapse(desk, book, at),
   };
 };
+
+/** Writes as much as a commit may need, and takes it away again. */
+const tryWrite = (db: Database): void => {
+  db.transaction(() => db.prepare("insert into trial values (zeroblob(65536))").run()).immediate();
+  db.transaction(() => db.prepare("delete from trial").run()).immediate();
+};
+
+const nobody = (): void => undefined;
 
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
-  const warn = options.warn ?? ((): void => undefined);
+  const tell = options.tell ?? nobody;
   const callers: CallerRows = callerRows(db);
-  let write = createWriter(db, bound);
+  const views = createAccountViews(db);
+  const perform = createPerform(db, bound, options.warn ?? nobody);
+  const room: Room = { desk: createDesk(db, tell), book: new Map() };
   let failure: string | undefined;
-
-  const decide = (act: Act): Decided[] => {
-    const decided: Decided[] = [];
-    for (const body of act.facts) {
-      const facts = JSON.parse(body) as Facts;
-      const verdict = judged(bound, facts, warn);
-      decided.push({ id: facts.id, index: write(facts, body, verdict), verdict });
-      if (act.until === (verdict.decision ? "permit" : "deny")) break;
-    }
-    return decided;
-  };
-  const commitAll = db.transaction((acts: readonly Act[]) => acts.map(decide));
+  const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room, commands));
+  const lapse = db.transaction((at: Micros) => perform.lapse(room, at));
+  const takeBook = db.transaction((budgets: readonly Budget[]) => keepBook(db, budgets));
 
   /** Runs a write; when it fails, nothing of it stays, in the file or in memory. */
   const durable = <T>(act: () => T): T => {
@@ -143,25 +169,39 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       if (error instanceof Problem) throw error;
       failure = errorText(error);
       if (db.inTransaction) db.exec("rollback");
-      write = createWriter(db, bound);
+      room.desk = createDesk(db, tell);
       throw new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was decided", {
         cause: error,
       });
     }
   };
-  const tryWrite = db.transaction(() => db.prepare("insert into trial values (zeroblob(65536))").run());
-  const clearTrial = db.transaction(() => db.prepare("delete from trial").run());
   const keepSet = db.prepare("insert or ignore into policy_set (digest, body, kept_at) values (?, ?, ?)");
+  const commit = (commands: readonly Command[]): Done[] => durable(() => commitAll.immediate(commands));
   return {
-    commit: (acts) => durable(() => commitAll.immediate(acts)),
+    commit,
+    decide: (act) => {
+      const [result] = commit([{ kind: "decide", act }]);
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a decision is always a value
+      return (result as { value: Decided[] }).value;
+    },
+    lapse: (at) => durable(() => lapse.immediate(at)),
+    takeBook: (budgets) => {
+      const faults = durable(() => takeBook.immediate(budgets));
+      if (faults.length === 0) room.book = new Map(budgets.map((budget) => [budget.id, budget]));
+      return faults;
+    },
+    accounts: (id, at, limit, after) => {
+      const budget = room.book.get(id);
+      if (!budget) throw new Problem("not_found", `there is no budget \`${id}\``, { field: "budget" });
+      return views.accounts(room.desk.accounts, budget, at, limit, after);
+    },
+    grants: (budget) => views.grants(budget),
+    usage: (query) => views.usage(query),
+    auditBalances: () => auditBalances(db),
     entries: (filter) => readEntries(db, filter),
     writable: () => {
       try {
-        if (failure !== undefined)
-          durable(() => {
-            tryWrite.immediate();
-            clearTrial.immediate();
-          });
+        if (failure !== undefined) durable(() => tryWrite(db));
         return { ok: true };
       } catch {
         return { ok: false, error: failure ?? "unknown" };
@@ -179,7 +219,3 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     },
   };
 };
-
-/** A chain's key has bounds, as a leaf has; a longer name goes by its digest. */
-const chainName = (name: string): string =>
-  Buffer.byteLength(name, "utf8") <= 256 ? name : leafHash(Buffer.from(name, "utf8")).toString("hex");

@@ -3,18 +3,37 @@
  * timer: a lone act leaves at once, and what arrives during a commit is the next one.
  */
 import type { Decided } from "../../decision/question.ts";
-import type { Act, DecisionStore } from "../../decision/store.ts";
+import type { DecisionStore } from "../../decision/store.ts";
+import type { BalanceFault } from "./audit.ts";
 import type { CallerStore } from "../../identity/store.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
 import type { EntryFilter, LedgerStore } from "../../ledger/store.ts";
 import type { PolicySetStore } from "../../policy/store.ts";
 import type { Caller } from "../../identity/caller.ts";
-import type { Ledger } from "./ledger.ts";
+import type {
+  AccountView,
+  AdjustCommand,
+  BudgetStore,
+  Grant,
+  GrantCommand,
+  HoldCommand,
+  HoldView,
+  UsageCommand,
+  UsageQuery,
+  UsageView,
+} from "../../budget/store.ts";
+import type { Command, Done, Ledger } from "./ledger.ts";
+
+type AccountsQuery = { budget: string; at: number; limit: number; after: string };
 
 /** What the writer's thread answers; the counterpart of `connectLedger`. */
 export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) => unknown> => ({
-  commit: (acts: Act[]) => ledger.commit(acts),
+  commit: (commands: Command[]) => ledger.commit(commands),
+  accounts: ({ budget, at, limit, after }: AccountsQuery) => ledger.accounts(budget, at, limit, after),
+  grants: (budget: string) => ledger.grants(budget),
+  usage: (query: UsageQuery) => ledger.usage(query),
+  auditBalances: () => ledger.auditBalances(),
   entries: (filter: EntryFilter) => ledger.entries(filter),
   writable: () => ledger.writable(),
   keepPolicySet: (set: { digest: string; body: string }) => ledger.keepPolicySet(set),
@@ -28,12 +47,15 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
 export type ThreadedLedger = DecisionStore &
   LedgerStore &
   CallerStore &
-  PolicySetStore & {
+  PolicySetStore &
+  BudgetStore & {
+    /** Recomputes every balance from the entries; what differs. */
+    auditBalances: () => Promise<BalanceFault[]>;
     /** Commits what is queued and closes the file. */
     close: () => Promise<void>;
   };
 
-type Waiting = { act: Act; resolve: (decided: Decided[]) => void; reject: (error: unknown) => void };
+type Waiting = { command: Command; resolve: (value: never) => void; reject: (error: unknown) => void };
 
 /** While one batch is being synced, the next may already be on its way. */
 const flightsMax = 2;
@@ -41,12 +63,14 @@ const flightsMax = 2;
 /** One commit's worth; more would hold up those that wait behind it. */
 const batchQuestionsMax = 512;
 
+const sizeOf = (command: Command): number => (command.kind === "decide" ? command.act.facts.length : 1);
+
 /** Takes acts from the front of the queue, at least one, up to a commit's worth of questions. */
 const takeBatch = (queue: Waiting[]): Waiting[] => {
   let questions = 0;
   let taken = 0;
   while (taken < queue.length && (taken === 0 || questions < batchQuestionsMax))
-    questions += queue[taken++]!.act.facts.length;
+    questions += sizeOf(queue[taken++]!.command);
   return queue.splice(0, taken);
 };
 
@@ -57,11 +81,15 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
   const send = async (batch: Waiting[]): Promise<void> => {
     state.flights++;
     try {
-      const decided = await calls.call<Decided[][]>(
+      const done = await calls.call<Done[]>(
         "commit",
-        batch.map(({ act }) => act),
+        batch.map(({ command }) => command),
       );
-      for (const [position, { resolve }] of batch.entries()) resolve(decided[position]!);
+      for (const [position, { resolve, reject }] of batch.entries()) {
+        const one = done[position]!;
+        if ("value" in one) resolve(one.value as never);
+        else reject(new Problem(one.problem.code, one.problem.detail, { field: one.problem.field }));
+      }
     } catch (error) {
       for (const { reject } of batch) reject(error);
     } finally {
@@ -72,16 +100,25 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
   const flush = (): void => {
     while (queue.length > 0 && state.flights < flightsMax) void send(takeBatch(queue));
   };
+  const perform = <T>(command: Command): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      if (queue.length >= queueActsMax) {
+        reject(new Problem("overloaded", "too many questions are waiting for the ledger"));
+        return;
+      }
+      queue.push({ command, resolve, reject });
+      flush();
+    });
   return {
-    decide: (act) =>
-      new Promise((resolve, reject) => {
-        if (queue.length >= queueActsMax) {
-          reject(new Problem("overloaded", "too many questions are waiting for the ledger"));
-          return;
-        }
-        queue.push({ act, resolve, reject });
-        flush();
-      }),
+    decide: (act) => perform<Decided[]>({ kind: "decide", act }),
+    changeHold: (command: HoldCommand) => perform<HoldView>({ kind: "hold", command }),
+    reportUsage: (command: UsageCommand) => perform<UsageView>({ kind: "usage", command }),
+    grant: (command: GrantCommand) => perform<Grant>({ kind: "grant", command }),
+    adjust: (command: AdjustCommand) => perform<AccountView>({ kind: "adjust", command }),
+    accounts: (budget, at, limit, after = "") => calls.call("accounts", { budget, at, limit, after }),
+    grants: (budget) => calls.call("grants", budget),
+    usage: (query) => calls.call("usage", query),
+    auditBalances: () => calls.call("auditBalances", undefined),
     entries: (filter) => calls.call("entries", filter),
     writable: () => calls.call("writable", undefined),
     keepPolicySet: (set) => calls.call("keepPolicySet", set),

@@ -1,0 +1,162 @@
+/** What changes accounts without a decision: reported usage, grants, corrections; each with its entry, in one act. */
+import type { Database } from "better-sqlite3";
+import type {
+  AccountView,
+  AdjustCommand,
+  Commanded,
+  Grant,
+  GrantCommand,
+  UsageCommand,
+  UsageView,
+} from "../../budget/store.ts";
+import { actRecord } from "../../decision/record.ts";
+import type { JsonObject } from "../../kit/json.ts";
+import { Problem } from "../../kit/problem.ts";
+import { accountViewOf } from "./account-views.ts";
+import type { NamedMove } from "./accounts.ts";
+import type { Desk } from "./desk.ts";
+import type { Book } from "./hold-acts.ts";
+import { createReplies, type Replies } from "./replies.ts";
+import type { Budget } from "../../budget/budget.ts";
+import { periodAt } from "../../budget/window.ts";
+
+export type AccountActs = {
+  report: (desk: Desk, command: UsageCommand) => UsageView;
+  grant: (desk: Desk, book: Book, command: GrantCommand) => Grant;
+  adjust: (desk: Desk, book: Book, command: AdjustCommand) => AccountView;
+};
+
+const mismatch = (field: string, what: string): Problem =>
+  new Problem("idempotency_mismatch", `the ${what} was used for another request`, { field });
+
+/** Answers a retry under its key; otherwise acts, and keeps the answer. */
+const keyed = <T>(replies: Replies, { caller, idempotency, at }: Commanded, act: () => T): T => {
+  const known = idempotency && replies.find(caller, idempotency.key);
+  if (known) {
+    if (known.fingerprint !== idempotency.fingerprint) throw mismatch("idempotency-key", "idempotency key");
+    return JSON.parse(known.answer) as T;
+  }
+  const answer = act();
+  if (idempotency) replies.keep(caller, idempotency, JSON.stringify(answer), at);
+  return answer;
+};
+
+const budgetOf = (book: Book, id: string): Budget => {
+  const budget = book.get(id);
+  if (!budget) throw new Problem("not_found", `there is no budget \`${id}\``, { field: "budget" });
+  return budget;
+};
+
+type Entry = { kind: string; facts: JsonObject; detail: JsonObject; moves: NamedMove[]; agents: string[] };
+
+const append = (desk: Desk, { id, at, caller }: Commanded, entry: Entry): number =>
+  desk.append.entry({
+    id,
+    at,
+    kind: entry.kind,
+    record: (names, detail) =>
+      actRecord(names, { kind: entry.kind, id, at, caller, detail, moves: entry.moves, facts: entry.facts }),
+    body: JSON.stringify(entry.detail),
+    agents: entry.agents,
+  });
+
+type Event = { fingerprint: string; answer: string };
+
+/** Usage on the accounts of its demand: used at once, whatever the limits. What was consumed was consumed. */
+const debit = (desk: Desk, command: UsageCommand): UsageView => {
+  const { source, event, demand, whose, agents, at } = command;
+  const amounts = demand?.amounts ?? {};
+  const runs = whose.run === undefined ? [] : desk.runs.lineage(whose.run);
+  const loaded = demand ? desk.accounts.load(demand.touches, runs, at) : [];
+  const moves = desk.apply(
+    loaded.map(({ row, start, unit, amount }) => ({
+      row,
+      start,
+      used: unit === "concurrent" ? 0 : amount,
+      held: 0,
+    })),
+  );
+  const detail = { source, event, whose };
+  const index = append(desk, command, { kind: "usage", facts: { amounts }, detail, moves, agents });
+  desk.consumed(index, at, amounts, whose);
+  if (whose.run !== undefined) desk.runs.count(whose.run, 0, amounts["usd_micros"] ?? 0);
+  for (const { row, budget, account, unit, start, limit, used, amount, touch } of loaded) {
+    const { alerts } = touch;
+    desk.told.crossed({ row, budget, account, unit, start, limit, used: used + amount, alerts, at });
+  }
+  return { source, id: event, amounts, duplicate: false };
+};
+
+const reporter = (db: Database): AccountActs["report"] => {
+  const find = db.prepare<[string, string], Event>(
+    "select fingerprint, answer from usage_event where source = ? and id = ?",
+  );
+  const insert = db.prepare("insert into usage_event (source, id, fingerprint, answer) values (?, ?, ?, ?)");
+  return (desk, command) => {
+    const { source, event, fingerprint } = command;
+    const known = find.get(source, event);
+    if (known) {
+      if (known.fingerprint !== fingerprint) throw mismatch("id", "id");
+      return { ...(JSON.parse(known.answer) as UsageView), duplicate: true };
+    }
+    const view = debit(desk, command);
+    insert.run(source, event, fingerprint, JSON.stringify(view));
+    return view;
+  };
+};
+
+const granter = (db: Database): AccountActs["grant"] => {
+  const insert = db.prepare(
+    `insert into budget_grant (id, budget, account, amount, from_at, until_at, granted_by, reason, at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const replies = createReplies(db, "grant");
+  return (desk, book, command) =>
+    keyed(replies, command, () => {
+      const { id, at, caller, budget, account, amount, from, until, reason } = command;
+      budgetOf(book, budget);
+      desk.accounts.open(budget, account);
+      insert.run(id, budget, account, amount, from, until, caller, reason, at);
+      append(desk, command, {
+        kind: "budget.grant",
+        facts: { budget, amount, from, until },
+        detail: { account, reason },
+        moves: [],
+        agents: [],
+      });
+      return { id, at, by: caller, budget, account, amount, from, until, reason };
+    });
+};
+
+const adjuster = (db: Database): AccountActs["adjust"] => {
+  const replies = createReplies(db, "adjust");
+  return (desk, book, command) =>
+    keyed(replies, command, () => {
+      const { at, budget: name, account, unit, amount, reason } = command;
+      const budget = budgetOf(book, name);
+      if (unit !== budget.unit)
+        throw new Problem("invalid_request", `\`${name}\` counts \`${budget.unit}\``, { field: "unit" });
+      const row = desk.accounts.find(name, account);
+      if (row === undefined)
+        throw new Problem("not_found", `\`${name}\` has no account \`${account}\``, { field: "account" });
+      const { used } = accountViewOf(desk.accounts, budget, account, row, at);
+      if (used + amount < 0 || !Number.isSafeInteger(used + amount))
+        throw new Problem("conflict", `${used} are used, so ${amount} can't be added`, { field: "amount" });
+      const { start } = periodAt(budget.window, at);
+      const moves = desk.apply([{ row, start, used: amount, held: 0 }]);
+      append(desk, command, {
+        kind: "budget.adjust",
+        facts: { budget: name, unit, amount },
+        detail: { account, reason },
+        moves,
+        agents: [],
+      });
+      return accountViewOf(desk.accounts, budget, account, row, at);
+    });
+};
+
+export const createAccountActs = (db: Database): AccountActs => ({
+  report: reporter(db),
+  grant: granter(db),
+  adjust: adjuster(db),
+});

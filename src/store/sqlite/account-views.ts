@@ -1,0 +1,114 @@
+/** Balances and usage as they are asked for: read only, nothing here changes a row. */
+import type { Database } from "better-sqlite3";
+import { type Budget, remainingOf } from "../../budget/budget.ts";
+import type { AccountView, Grant, UsageQuery, UsageSum } from "../../budget/store.ts";
+import { countedFrom, periodAt, resetsAt } from "../../budget/window.ts";
+import type { Micros } from "../../kit/clock.ts";
+import type { Accounts } from "./accounts.ts";
+
+/** An account as it stands. */
+export const accountViewOf = (
+  accounts: Pick<Accounts, "balance" | "granted">,
+  budget: Budget,
+  account: string,
+  row: number,
+  at: Micros,
+): AccountView => {
+  const balance = accounts.balance(row, countedFrom(budget.window, at));
+  const granted = accounts.granted(budget.id, account, at);
+  const limit = budget.limit + granted;
+  const used = Math.max(0, balance.used);
+  const resets = resetsAt(budget.window, at);
+  return {
+    budget: budget.id,
+    account,
+    unit: budget.unit,
+    mode: budget.mode,
+    limit,
+    granted,
+    used,
+    held: balance.held,
+    remaining: remainingOf({ limit, used, held: balance.held }),
+    windowStart: periodAt(budget.window, at).start,
+    ...(resets === undefined ? {} : { resetsAt: resets }),
+  };
+};
+
+type GrantRow = {
+  id: string;
+  budget: string;
+  account: string;
+  amount: number;
+  from_at: number;
+  until_at: number;
+  granted_by: string;
+  reason: string;
+  at: number;
+};
+
+export type AccountViews = {
+  accounts: (accounts: Accounts, budget: Budget, at: Micros, limit: number, after: string) => AccountView[];
+  grants: (budget: string) => Grant[];
+  usage: (query: UsageQuery) => UsageSum[];
+};
+
+/** Column or expression of each group; a closed list, so nothing of a request is ever SQL. */
+const columns: Record<UsageQuery["groupBy"][number], string> = {
+  agent: "agent",
+  user: "user",
+  team: "team",
+  org: "org",
+  run: "run",
+  model: "model",
+  tool: "tool",
+  day: "strftime('%Y-%m-%d', at / 1000000, 'unixepoch')",
+};
+
+const usageOf = (db: Database, { groupBy, from, to, agent, run }: UsageQuery): UsageSum[] => {
+  const where: string[] = [];
+  const values: unknown[] = [];
+  const add = (condition: string, value: unknown): void => {
+    if (value === undefined) return;
+    where.push(condition);
+    values.push(value);
+  };
+  add("at >= ?", from);
+  add("at < ?", to);
+  add("agent = ?", agent);
+  add("run = ?", run);
+  const groups = groupBy.map((name) => `${columns[name]} as "${name}"`);
+  const keys = groupBy.map((name) => `"${name}"`);
+  const rows = db
+    .prepare<unknown[], Record<string, string | number | null>>(
+      `select ${[...groups, "unit", "sum(amount) as amount"].join(", ")} from consumption
+       ${where.length === 0 ? "" : `where ${where.join(" and ")}`}
+       group by ${[...keys, "unit"].join(", ")} order by ${[...keys, "unit"].join(", ")}`,
+    )
+    .all(...values);
+  return rows.map(({ unit, amount, ...group }) => ({
+    group: Object.fromEntries(
+      Object.entries(group).map(([name, value]) => [name, value === null ? null : String(value)]),
+    ),
+    unit: String(unit),
+    amount: Number(amount),
+  }));
+};
+
+export const createAccountViews = (db: Database): AccountViews => {
+  const list = db.prepare<[string, string, number], { id: number; name: string }>(
+    "select id, name from account where budget = ? and name > ? order by name limit ?",
+  );
+  const grants = db.prepare<[string], GrantRow>("select * from budget_grant where budget = ? order by at");
+  return {
+    accounts: (accounts, budget, at, limit, after) =>
+      list.all(budget.id, after, limit).map(({ id, name }) => accountViewOf(accounts, budget, name, id, at)),
+    grants: (budget) =>
+      grants.all(budget).map(({ from_at, until_at, granted_by, ...row }) => ({
+        ...row,
+        from: from_at,
+        until: until_at,
+        by: granted_by,
+      })),
+    usage: (query) => usageOf(db, query),
+  };
+};

@@ -1,0 +1,64 @@
+/** Recomputes every balance from the entries' own bytes and compares: what the ledger says and what accounts hold must agree. */
+import type { Database } from "better-sqlite3";
+
+/** A window of an account that differs, or a hold whose lines do. */
+export type BalanceFault = { budget: string; account: string; start: number; message: string };
+
+type MoveRecord = { budget: string; account: string; start: number; used?: number; held?: number };
+type PeriodRow = { budget: string; account: string; start: number; used: number; held: number; open: number };
+
+const keyOf = (budget: string, account: string, start: number): string =>
+  JSON.stringify([budget, account, start]);
+
+/** Sums of the moves of all entries by window; accounts by pseudonym. */
+const sumsOf = (db: Database): Map<string, { used: number; held: number }> => {
+  const sums = new Map<string, { used: number; held: number }>();
+  const leaves = db.prepare<[], Buffer>("select leaf from entry order by idx").pluck();
+  for (const leaf of leaves.iterate()) {
+    const { rec } = JSON.parse(leaf.toString("utf8")) as { rec: { moves?: MoveRecord[] } };
+    for (const { budget, account, start, used = 0, held = 0 } of rec.moves ?? []) {
+      const key = keyOf(budget, account, start);
+      const sum = sums.get(key) ?? { used: 0, held: 0 };
+      sums.set(key, { used: sum.used + used, held: sum.held + held });
+    }
+  }
+  return sums;
+};
+
+/** What differs; empty where everything agrees: `used` and `held` with the entries, `held` with the open holds. */
+export const auditBalances = (db: Database): BalanceFault[] => {
+  const sums = sumsOf(db);
+  const faults: BalanceFault[] = [];
+  const rows = db.prepare<[], PeriodRow>(
+    `select a.budget, a.name as account, p.start, p.used, p.held,
+       (select coalesce(sum(l.held), 0) from hold_line l join hold h on h.id = l.hold
+        where l.account = p.account and l.start = p.start and h.state = 'open') as open
+     from period p join account a on a.id = p.account`,
+  );
+  const pseudonym = db
+    .prepare<[string, string], string>(
+      "select name from pseudonym where kind = 'account' and type = ? and id = ?",
+    )
+    .pluck();
+  for (const { budget, account, start, used, held, open } of rows.iterate()) {
+    const name = pseudonym.get(budget, account);
+    const key = keyOf(budget, name ?? "", start);
+    const sum = sums.get(key) ?? { used: 0, held: 0 };
+    sums.delete(key);
+    const fault = (message: string): void => void faults.push({ budget, account, start, message });
+    if (sum.used !== used) fault(`used is ${used}, the entries say ${sum.used}`);
+    if (sum.held !== held) fault(`held is ${held}, the entries say ${sum.held}`);
+    if (open !== held) fault(`held is ${held}, open holds say ${open}`);
+  }
+  for (const [key, { used, held }] of sums) {
+    if (used === 0 && held === 0) continue;
+    const [budget, account, start] = JSON.parse(key) as [string, string, number];
+    faults.push({
+      budget,
+      account,
+      start,
+      message: `the entries say used ${used} and held ${held}, no row does`,
+    });
+  }
+  return faults;
+};

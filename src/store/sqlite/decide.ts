@@ -1,0 +1,326 @@
+/** The decision as an act: judged, admitted, debited and recorded in one go, inside one transaction. */
+import { randomBytes } from "node:crypto";
+import Sqlite, { type Database } from "better-sqlite3";
+import type { Admission } from "../../budget/admit.ts";
+import type { Balance, Consumption, Demand } from "../../budget/budget.ts";
+import { countedUnits } from "../../budget/budget.ts";
+import { runawayFinding } from "../../budget/runaway.ts";
+import { alertId } from "../../alert/alert.ts";
+import {
+  balancesAfter,
+  boughtBy,
+  denialOf,
+  finishedDenial,
+  refusedBy,
+  runawayDenial,
+} from "../../decision/admitted.ts";
+import type { Decided, Facts, Verdict } from "../../decision/question.ts";
+import { recordOf } from "../../decision/record.ts";
+import type { Act, Bound } from "../../decision/store.ts";
+import { accountsMax } from "../../budget/account.ts";
+import type { Loaded, NamedMove } from "./accounts.ts";
+import type { Desk } from "./desk.ts";
+import { createReplies, type Replies } from "./replies.ts";
+import type { Crossing } from "./told.ts";
+
+/** Decides one act with the desk of this transaction. */
+export type Decide = (desk: Desk, act: Act) => Decided[];
+
+type Judged = {
+  verdict: Verdict;
+  moves: readonly NamedMove[];
+  /** What was used at once, by unit. */
+  used: Record<string, number>;
+  replayOf?: string;
+};
+
+const actingAgent = (facts: Facts): string => facts.dimensions?.agent ?? "";
+
+/** A run belongs to who was first seen in it. */
+const runRefusal = (desk: Desk, facts: Facts): Verdict | undefined => {
+  if (facts.run === undefined || facts.dryRun || facts.refusal) return undefined;
+  const { differs } = desk.runs.bind({
+    id: facts.run,
+    caller: facts.caller,
+    agent: actingAgent(facts),
+    at: facts.at,
+    ...(facts.parentRun === undefined ? {} : { parent: facts.parentRun }),
+  });
+  return differs === undefined
+    ? undefined
+    : denialOf("identity_mismatch", `the run \`${facts.run}\` was begun by another ${differs}`);
+};
+
+/** What runaway protection says of a question, and its memory of it. */
+const runawayOf = (desk: Desk, facts: Facts, permitted: boolean): Verdict | undefined => {
+  const { runaway, run, at, dryRun } = facts;
+  if (!runaway) return undefined;
+  const scope = run ?? `agent ${actingAgent(facts)}`;
+  const finding = runawayFinding(runaway.rules, desk.runs.state(run, scope, at), {
+    at,
+    usdMicros: permitted ? (facts.demand?.amounts["usd_micros"] ?? 0) : 0,
+    fingerprint: runaway.fingerprint,
+    inRun: run !== undefined,
+  });
+  if (dryRun) return finding && runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
+  desk.runs.remember(scope, runaway.fingerprint, at);
+  if (!finding) return undefined;
+  desk.told.tell({
+    id: alertId("runaway", [scope, finding.reason, runaway.fingerprint]),
+    type: "runaway",
+    at,
+    severity: runaway.rules.mode === "enforce" ? "critical" : "warning",
+    title: `${actingAgent(facts) || "an agent"}: ${finding.reason.replaceAll("_", " ")}`,
+    text: `${finding.detail}${runaway.rules.mode === "enforce" ? "; it is denied" : ""}.`,
+    data: { reason: finding.reason, agent: actingAgent(facts), ...(run === undefined ? {} : { run }) },
+  });
+  return runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
+};
+
+/** Debits what was admitted: what counts at once is used, the rest is held under a hold of its own. */
+const debit = (
+  desk: Desk,
+  facts: Facts,
+  demand: Demand | undefined,
+  admission: Extract<Admission, { admitted: true }>,
+  loaded: readonly Loaded[],
+): { consumption: Omit<Consumption, "budgets">; moves: NamedMove[]; used: Record<string, number> } => {
+  const estimated = demand?.estimated ?? false;
+  const used: Record<string, number> = {};
+  const moves = loaded.map(({ row, start, as, unit }, position) => {
+    const { amount } = admission.balances[position]!;
+    if (as === "use") used[unit] = amount;
+    return { row, start, used: as === "use" ? amount : 0, held: as === "hold" ? amount : 0 };
+  });
+  const named = desk.apply(moves);
+  const keyed = facts.idempotency !== undefined && demand !== undefined;
+  const consumption: Omit<Consumption, "budgets"> = { estimated };
+  if (demand && (demand.holds || keyed)) {
+    const amounts = Object.fromEntries(
+      Object.entries(admission.amounts).filter(([unit]) => !countedUnits.has(unit)),
+    );
+    // Whoever knows the id may settle, where callers aren't told apart: it can't be guessed.
+    const id = `hold_${randomBytes(18).toString("base64url")}`;
+    const expiresAt = facts.at + demand.holdTtlMs * 1000;
+    desk.holds.insert({
+      id,
+      decision: facts.id,
+      caller: facts.caller,
+      state: "open",
+      createdAt: facts.at,
+      expiresAt,
+      amounts,
+      settled: {},
+      late: false,
+      overrun: false,
+      ...(demand.priced ? { price: demand.priced.price } : {}),
+      ...(facts.run === undefined ? {} : { run: facts.run }),
+      dimensions: facts.dimensions ?? {},
+      agents: facts.agents,
+      lines: loaded.flatMap(({ row, start, as, unit, touch }, position) =>
+        as === "use"
+          ? []
+          : [
+              {
+                row,
+                start,
+                unit,
+                held: admission.balances[position]!.amount,
+                charged: 0,
+                onLapse: touch.onLapse,
+              },
+            ],
+      ),
+    });
+    if (demand.holds) consumption.hold = { id, expiresAt, amounts };
+  }
+  if (facts.run !== undefined) desk.runs.count(facts.run, 1, admission.amounts["usd_micros"] ?? 0);
+  return { consumption, moves: named, used };
+};
+
+const crossingsOf = (loaded: readonly Loaded[], facts: Facts, after: readonly Balance[]): Crossing[] =>
+  loaded.map(({ row, start, touch }, position) => {
+    const { budget, account, unit, limit, used } = after[position]!;
+    return { row, budget, account, unit, start, limit, used, alerts: touch.alerts, at: facts.at };
+  });
+
+/** A question that policies permit, at the budgets. */
+const admitted = (
+  desk: Desk,
+  bound: Bound,
+  facts: Facts,
+  loaded: readonly Loaded[],
+  permit: Verdict,
+): Judged => {
+  const { demand } = facts;
+  if (loaded.length > accountsMax) {
+    const detail = `more than ${accountsMax} accounts would have to be debited`;
+    return { verdict: denialOf("no_budget", detail), moves: [], used: {} };
+  }
+  const admission = bound.admit(facts, loaded);
+  if (!admission.admitted) {
+    if (!facts.dryRun && admission.reason === "budget_exhausted") {
+      const denied = new Set(admission.breaches.map(({ balance }) => balance));
+      for (const [position, crossing] of crossingsOf(loaded, facts, loaded).entries())
+        if (denied.has(loaded[position]!)) desk.told.exhausted(crossing);
+    }
+    return { verdict: refusedBy(admission, facts), moves: [], used: {} };
+  }
+  const after = balancesAfter(admission.balances);
+  if (facts.dryRun) {
+    const estimated = demand?.estimated ?? false;
+    return { verdict: boughtBy(permit, admission, { estimated }, after), moves: [], used: {} };
+  }
+  const { consumption, moves, used } = debit(desk, facts, demand, admission, loaded);
+  for (const crossing of crossingsOf(loaded, facts, after)) desk.told.crossed(crossing);
+  const verdict = demand ? boughtBy(permit, admission, consumption, after) : permit;
+  return { verdict, moves, used };
+};
+
+const judgeFresh = (desk: Desk, bound: Bound, facts: Facts): Judged => {
+  const foreign = runRefusal(desk, facts);
+  if (foreign) return { verdict: foreign, moves: [], used: {} };
+  const runs = facts.run === undefined ? [] : desk.runs.lineage(facts.run);
+  if (facts.parentRun !== undefined && !runs.includes(facts.parentRun)) runs.push(facts.parentRun);
+  const loaded = facts.demand ? desk.accounts.load(facts.demand.touches, runs, facts.at) : [];
+  const verdict = bound.judge(facts, loaded);
+  const runaway = facts.refusal ? undefined : runawayOf(desk, facts, verdict.decision);
+  if (!verdict.decision) return { verdict, moves: [], used: {} };
+  if (runaway) return { verdict: runaway, moves: [], used: {} };
+  return admitted(desk, bound, facts, loaded, verdict);
+};
+
+/** The question again under its key: the first answer, as long as what it reserved is open and the agents may act. */
+const replay = (desk: Desk, bound: Bound, facts: Facts, first: { id: string; verdict: Verdict }): Judged => {
+  const answered = (verdict: Verdict): Judged => ({ verdict, moves: [], used: {}, replayOf: first.id });
+  if (facts.refusal) return answered(bound.judge(facts, []));
+  if (!first.verdict.decision) return answered(first.verdict);
+  const hold = desk.holds.ofDecision(first.id);
+  if (hold === undefined) return answered(first.verdict);
+  const { state, expiresAt } = desk.holds.find(hold)!;
+  return answered(state === "open" && expiresAt > facts.at ? first.verdict : finishedDenial());
+};
+
+const isDatabaseError = (error: unknown): boolean => error instanceof Sqlite.SqliteError;
+
+/** Nothing was answered that a retry under the same key would be owed. */
+const withoutKey = ({ idempotency: _key, ...facts }: Facts): Facts => facts;
+
+const nothing = { moves: [], used: {} };
+
+/** Ends the trial of an act that is all or nothing: it is rolled back, and told as what it came to. */
+class Spoilt extends Error {
+  readonly verdicts: readonly Verdict[];
+  constructor(verdicts: readonly Verdict[]) {
+    super("not all are permitted");
+    this.verdicts = verdicts;
+  }
+}
+
+const verdictsOf = (decided: readonly Decided[]): Verdict[] =>
+  decided.map((one) => ("verdict" in one ? one.verdict : denialOf("already_finished", one.problem.detail)));
+
+type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decided;
+
+/** Writes what was decided, and keeps the answer where a retry may ask for it. */
+const writer =
+  (replies: Replies, { engine }: Bound): Write =>
+  (desk, facts, body, { verdict, moves, replayOf, used }) => {
+    const replayed = replayOf === undefined ? {} : { replayOf };
+    const index = desk.append.entry({
+      id: facts.id,
+      at: facts.at,
+      kind: "decision",
+      record: (names, detail) => recordOf(facts, verdict, names, { engine, detail, moves, ...replayed }),
+      body,
+      agents: facts.agents,
+      labels: facts.labels,
+      denied: !verdict.decision,
+    });
+    const run = facts.run === undefined ? {} : { run: facts.run };
+    desk.consumed(index, facts.at, used, { ...facts.dimensions, ...run });
+    const decided: Decided = { id: facts.id, index, verdict };
+    const { idempotency } = facts;
+    if (idempotency && replayOf === undefined && !facts.dryRun)
+      replies.keep(facts.caller, idempotency, JSON.stringify(decided), facts.at);
+    return decided;
+  };
+
+type DecideOne = (desk: Desk, body: string) => Decided;
+
+/** What throws in a judgement denies its question alone; what the database throws fails the commit. */
+const deciderOfOne = (
+  db: Database,
+  bound: Bound,
+  { replies, write, warn }: { replies: Replies; write: Write; warn: (warning: string) => void },
+): DecideOne => {
+  const answer = (desk: Desk, facts: Facts, body: string): Decided => {
+    const { idempotency, caller } = facts;
+    const known = idempotency && !facts.dryRun ? replies.find(caller, idempotency.key) : undefined;
+    if (!known) return write(desk, facts, body, judgeFresh(desk, bound, facts));
+    if (known.fingerprint !== idempotency?.fingerprint) {
+      const detail = "the idempotency key was used for another question";
+      return { id: facts.id, problem: { code: "idempotency_mismatch", detail, field: "idempotency_key" } };
+    }
+    const first = JSON.parse(known.answer) as Extract<Decided, { verdict: Verdict }>;
+    return write(desk, facts, body, replay(desk, bound, facts, first));
+  };
+  const attempt = db.transaction(answer);
+  return (desk, body) => {
+    const facts = JSON.parse(body) as Facts;
+    const next = desk.append.next();
+    try {
+      return attempt(desk, facts, body);
+    } catch (error) {
+      if (isDatabaseError(error)) throw error;
+      warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      desk.renew(next);
+      const verdict = denialOf("policy_error", "the judgement failed");
+      return write(desk, withoutKey(facts), body, { verdict, ...nothing });
+    }
+  };
+};
+
+/** A decider. `warn` hears of judgements that threw: each denied its own question. */
+export const createDecide = (db: Database, bound: Bound, warn: (warning: string) => void): Decide => {
+  const replies = createReplies(db, "evaluation");
+  const write = writer(replies, bound);
+  const decideOne = deciderOfOne(db, bound, { replies, write, warn });
+
+  const decideAll = (desk: Desk, { facts, until }: Act): Decided[] => {
+    const decided: Decided[] = [];
+    for (const body of facts) {
+      const one = decideOne(desk, body);
+      decided.push(one);
+      const permitted = "verdict" in one && one.verdict.decision;
+      if (until === (permitted ? "permit" : "deny")) break;
+    }
+    return decided;
+  };
+
+  const trial = db.transaction((desk: Desk, act: Act): Decided[] => {
+    const decided = decideAll(desk, act);
+    const verdicts = verdictsOf(decided);
+    if (act.allOrNothing === "spoilt" || verdicts.some(({ decision }) => !decision))
+      throw new Spoilt(verdicts);
+    return decided;
+  });
+
+  return (desk, act) => {
+    if (act.allOrNothing === undefined) return decideAll(desk, act);
+    const next = desk.append.next();
+    try {
+      return trial(desk, act);
+    } catch (error) {
+      if (!(error instanceof Spoilt)) throw error;
+      desk.renew(next);
+      return error.verdicts.map((verdict, position) => {
+        const body = act.facts[position]!;
+        const denial = verdict.decision
+          ? denialOf("all_or_nothing", "another question of the batch was not permitted")
+          : verdict;
+        return write(desk, withoutKey(JSON.parse(body) as Facts), body, { verdict: denial, ...nothing });
+      });
+    }
+  };
+};

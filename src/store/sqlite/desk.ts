@@ -1,0 +1,63 @@
+/** What an act works with inside its transaction: rows by kind. Remembers things, so a rollback needs another one. */
+import type { Database } from "better-sqlite3";
+import type { Alert } from "../../alert/alert.ts";
+import type { Amounts } from "../../budget/budget.ts";
+import type { LineMove } from "../../budget/hold.ts";
+import type { Dimensions } from "../../decision/question.ts";
+import type { Micros } from "../../kit/clock.ts";
+import { type Accounts, createAccounts, type NamedMove } from "./accounts.ts";
+import { type Append, createAppend, nextIndex } from "./append.ts";
+import { createHolds, type Holds } from "./holds.ts";
+import { createRuns, type Runs } from "./runs.ts";
+import { createTold, type Told } from "./told.ts";
+
+type Parts = {
+  append: Append;
+  accounts: Accounts;
+  holds: Holds;
+  runs: Runs;
+  told: Told;
+  /** Applies moves and gives them as entries tell them. */
+  apply: (moves: readonly Omit<LineMove, "unit">[]) => NamedMove[];
+  consumed: (index: number, at: Micros, used: Amounts, whose: Dimensions & { run?: string }) => void;
+};
+
+export type Desk = Parts & {
+  /** Forgets what was remembered since the ledger had `next` entries: what came after was rolled back. */
+  renew: (next: number) => void;
+};
+
+export const createDesk = (db: Database, tell: (alert: Alert) => void): Desk => {
+  const desk: Desk = {
+    ...partsOf(db, tell, nextIndex(db)),
+    renew: (next) => void Object.assign(desk, partsOf(db, tell, next)),
+  };
+  return desk;
+};
+
+const partsOf = (db: Database, tell: (alert: Alert) => void, next: number): Parts => {
+  const accounts = createAccounts(db);
+  const insertConsumption = db.prepare(
+    `insert into consumption (idx, unit, at, amount, agent, user, team, org, run, model, tool)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  return {
+    append: createAppend(db, next),
+    accounts,
+    holds: createHolds(db),
+    runs: createRuns(db),
+    told: createTold(db, tell),
+    apply: (moves) => {
+      accounts.move(moves);
+      return moves
+        .filter(({ used, held }) => used !== 0 || held !== 0)
+        .map(({ row, start, used, held }) => ({ ...accounts.name(row), start, used, held }));
+    },
+    consumed: (index, at, used, whose) => {
+      const { agent, user, team, org, run, model, tool } = whose;
+      const parts = [agent, user, team, org, run, model, tool].map((part) => part ?? null);
+      for (const [unit, amount] of Object.entries(used))
+        if (amount !== 0) insertConsumption.run(index, unit, at, amount, ...parts);
+    },
+  };
+};

@@ -1,0 +1,102 @@
+/** Runs: bound at first sight to caller, agent and parent; counted for runaway protection. */
+import type { Database } from "better-sqlite3";
+import { recentMax, type RunState } from "../../budget/runaway.ts";
+import type { Micros } from "../../kit/clock.ts";
+
+export type RunClaim = { id: string; caller: string; agent: string; parent?: string; at: Micros };
+
+type Row = {
+  id: string;
+  caller: string;
+  agent: string;
+  parent: string | null;
+  started_at: number;
+  depth: number;
+  calls: number;
+  usd_micros: number;
+};
+
+export type Runs = {
+  /** Binds a run at first sight; afterwards says what about a claim differs. */
+  bind: (claim: RunClaim) => { differs?: "caller" | "agent" | "parent_run" };
+  /** The run and those above it, nearest first. */
+  lineage: (id: string) => string[];
+  state: (run: string | undefined, scope: string, at: Micros) => RunState;
+  /** Remembers a question of a scope. */
+  remember: (scope: string, fingerprint: string, at: Micros) => void;
+  /** Adds to what a run has done, and the runs above it. */
+  count: (run: string, calls: number, usdMicros: number) => void;
+};
+
+/** Deeper than any cap: a guard against runs that claim one another. */
+const lineageMax = 64;
+
+export const createRuns = (db: Database): Runs => {
+  const find = db.prepare<[string], Row>("select * from run where id = ?");
+  const insert = db.prepare(
+    "insert into run (id, caller, agent, parent, started_at, depth) values (?, ?, ?, ?, ?, ?)",
+  );
+  const rank = db
+    .prepare<[string, number, number, string], number>(
+      "select count(*) from run where parent = ? and (started_at < ? or (started_at = ? and id <= ?))",
+    )
+    .pluck();
+  const count = db.prepare("update run set calls = calls + ?, usd_micros = usd_micros + ? where id = ?");
+  const recent = db.prepare<[string], { n: number; fingerprint: string; at: number }>(
+    `select n, fingerprint, at from recent_question where scope = ? order by n desc limit ${recentMax}`,
+  );
+  const last = db
+    .prepare<[string], number | null>("select max(n) from recent_question where scope = ?")
+    .pluck();
+  const remember = db.prepare("insert into recent_question (scope, n, at, fingerprint) values (?, ?, ?, ?)");
+  const forget = db.prepare("delete from recent_question where scope = ? and n <= ?");
+  const lineage = (id: string): string[] => {
+    const found = [id];
+    for (
+      let row = find.get(id);
+      row !== undefined && row.parent !== null && found.length < lineageMax;
+      row = find.get(row.parent)
+    ) {
+      if (found.includes(row.parent)) break;
+      found.push(row.parent);
+    }
+    return found;
+  };
+  return {
+    bind: ({ id, caller, agent, parent, at }) => {
+      const row = find.get(id);
+      if (!row) {
+        const above = parent === undefined ? undefined : find.get(parent);
+        insert.run(id, caller, agent, parent ?? null, at, parent === undefined ? 0 : (above?.depth ?? 0) + 1);
+        return {};
+      }
+      if (row.caller !== caller) return { differs: "caller" };
+      if (row.agent !== agent) return { differs: "agent" };
+      // Said once is enough; said otherwise is a contradiction.
+      return parent === undefined || row.parent === parent ? {} : { differs: "parent_run" };
+    },
+    lineage,
+    state: (run, scope, at) => {
+      const row = run === undefined ? undefined : find.get(run);
+      return {
+        startedAt: row?.started_at ?? at,
+        calls: row?.calls ?? 0,
+        usdMicros: row?.usd_micros ?? 0,
+        children:
+          row === undefined || row.parent === null
+            ? 0
+            : rank.get(row.parent, row.started_at, row.started_at, row.id)!,
+        depth: row?.depth ?? 0,
+        recent: recent.all(scope),
+      };
+    },
+    remember: (scope, fingerprint, at) => {
+      const n = (last.get(scope) ?? 0) + 1;
+      remember.run(scope, n, at, fingerprint);
+      forget.run(scope, n - recentMax);
+    },
+    count: (run, calls, usdMicros) => {
+      for (const id of lineage(run)) count.run(id === run ? calls : 0, usdMicros, id);
+    },
+  };
+};
