@@ -82,6 +82,8 @@ describe("a Slack message", () => {
     expect(all).not.toMatch(/&(?!amp;|lt;|gt;)/);
     expect(all).not.toMatch(/@\w/);
     expect(all).toContain("&lt;!channel&gt;");
+    const markdown = slackBody(alert).match(/"type":"mrkdwn","text":"[^"]*","verbatim":true/g);
+    expect(markdown).toHaveLength(2);
   });
 
   test("leaves a mail address as it is", () => {

@@ -45,6 +45,8 @@ describe("the configuration", () => {
       { ...webhook, url: "https://a:b@alerts.example/" },
       "url: must be without user and fragment",
     ],
+    ["only a user in it", { ...webhook, url: "https://a@alerts.example/" }, "url: must be without user"],
+    ["a fragment in it", { ...webhook, url: "https://alerts.example/#x" }, "url: must be without user"],
     ["neither URL nor file", { ...webhook, url: undefined }, "url: needs either url or url_file"],
     ["both URL and file", { ...webhook, url_file: "x" }, "url: needs either url or url_file"],
     ["an unsigned webhook", { ...unsigned, format: "webhook" }, "secret_file: is needed"],
