@@ -16,6 +16,8 @@ export type Chain = {
   hops: Hop[];
   /** The subject, where it is an agent itself. */
   subject?: Hop;
+  /** The one that acts: the last named, else the subject where it is an agent. It need not be the last hop. */
+  actor?: Hop;
   refusal?: Refusal;
 };
 
@@ -105,10 +107,15 @@ export const resolveChain = (
   if (mismatch) return { hops: [], ...self, refusal: mismatch };
   const all = [...(subject ? [subject] : []), ...named.names.map((name) => hopOf(registry, name))];
   const hops = new Map<string, Hop>();
-  for (const hop of all) for (const each of lineageOf(registry, hop)) hops.set(each.id, each);
+  for (const each of all.flatMap((hop) => lineageOf(registry, hop))) {
+    // Whoever stands in the chain twice keeps the later place, so that the one that acts comes last.
+    hops.delete(each.id);
+    hops.set(each.id, each);
+  }
   const standingRefusal = standingOf([...hops.values()], now, rules);
   if (subject) hops.delete(subject.id);
-  const chain: Chain = { hops: [...hops.values()], ...self };
+  const actor = all.at(-1);
+  const chain: Chain = { hops: [...hops.values()], ...self, ...(actor ? { actor } : {}) };
   if (chain.hops.length + 1 > rules.chainLengthMax)
     return {
       ...chain,

@@ -106,7 +106,7 @@ const remitFacts = (
   subject: Uid,
   facts: { at: Micros; caller: string; inputs: Inputs; demand: Facts["demand"] },
 ): JsonObject => {
-  const acting = chain.hops.at(-1) ?? chain.subject;
+  const acting = chain.actor;
   const behalf = subject.type === schema.userType && acting !== undefined;
   return {
     now: { __extn: { fn: "datetime", arg: new Date(Math.floor(facts.at / 1000)).toISOString() } },
