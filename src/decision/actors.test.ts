@@ -86,3 +86,10 @@ describe("the actor that policies see", () => {
     expect(await actorOf(asked)).toBe(actor);
   });
 });
+test("an agent that asks about itself by another of its names is still that agent", async () => {
+  expect(await decide({ subject: "Agent::barred", action: "see", resource: "Agent::barred" })).toBe(false);
+  expect(await decide({ subject: "Agent::barred-client", action: "see", resource: "User::x" })).toBe(false);
+  expect(
+    await decide({ subject: "Agent::barred-client", action: "see", resource: "Agent::barred-client" }),
+  ).toBe(false);
+});

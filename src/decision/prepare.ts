@@ -146,7 +146,8 @@ const gather = (
   const { head, entities } = world;
   const { schema } = head;
   const { subject, resource } = question;
-  const same = types.subject.name === types.resource.name && subject.id === resource.id;
+  const subjectId = chain.subject?.id ?? subject.id;
+  const same = types.subject.name === types.resource.name && subjectId === resource.id;
   const subjectProperties = { ...subject.properties };
   // `act` says who acts; it is not an attribute of the subject.
   delete subjectProperties["act"];
@@ -154,7 +155,6 @@ const gather = (
     ? { ...subjectProperties, ...resource.properties }
     : (resource.properties ?? {});
   const resourceEntity = entityOf(world, types.resource, resource.id, resourceProperties, "resource");
-  const subjectId = chain.subject?.id ?? subject.id;
   const subjectEntity = same
     ? resourceEntity
     : entityOf(world, types.subject, subjectId, subjectProperties, "subject");
