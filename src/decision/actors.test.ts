@@ -93,3 +93,30 @@ test("an agent that asks about itself by another of its names is still that agen
     await decide({ subject: "Agent::barred-client", action: "see", resource: "Agent::barred-client" }),
   ).toBe(false);
 });
+test("a context.agent of null names nobody", async () => {
+  expect(await decide({ subject: "User::u", action: "see", agent: null })).toBe(true);
+  const act = { sub: "low", act: { sub: "other" } };
+  expect(await decide({ subject: "User::u", action: "see", act, agent: null })).toBe(true);
+});
+
+test("without a type for agents, whoever names one is denied, whichever way, and nobody is denied for null", async () => {
+  const plain = await startTestService({ settings: { unregistered_agents: "true" } });
+  const question = (properties: object, context: object): object => ({
+    subject: { type: "user", id: "alice", properties },
+    action: { name: "read" },
+    resource: { type: "record", id: "record-1" },
+    context,
+  });
+  try {
+    const answers = [];
+    for (const asked of [
+      question({ act: { sub: "x" } }, {}),
+      question({}, { agent: "x" }),
+      question({}, { agent: null }),
+    ])
+      answers.push((await post(`${plain.url}/access/v1/evaluation`, asked)).body.decision);
+    expect(answers).toEqual([false, false, true]);
+  } finally {
+    await plain.close();
+  }
+});

@@ -81,7 +81,7 @@ const disagreement = (
   question: Question,
   names: readonly string[],
 ): Refusal | undefined => {
-  if (question.context?.["agent"] === undefined || names.length < 2) return undefined;
+  if ((question.context?.["agent"] ?? undefined) === undefined || names.length < 2) return undefined;
   const [outermost, agent] = names.slice(-2).map((name) => hopOf(registry, name).id);
   return outermost === agent
     ? undefined

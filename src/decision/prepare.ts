@@ -187,7 +187,6 @@ const gather = (
 };
 
 const typesOf = (
-  schema: SchemaModel,
   subject: EntityType | undefined,
   resource: EntityType | undefined,
   action: ActionType | undefined,
@@ -196,8 +195,6 @@ const typesOf = (
   if (!subject) throw new Refused("unmapped_type", `the schema knows no type \`${question.subject.type}\``);
   if (!resource) throw new Refused("unmapped_type", `the schema knows no type \`${question.resource.type}\``);
   if (!action) throw new Refused("unknown_action", `the schema knows no action \`${question.action.name}\``);
-  if (schema.agentType === undefined && question.context?.["agent"] !== undefined)
-    throw new Refused("agent_unknown", 'the schema marks no type `@remit("agent")`');
   return { subject, resource, action };
 };
 
@@ -246,7 +243,9 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     supportedObligations: [...caller.obligations, ...obligationsIn(question)],
   };
   try {
-    const types = typesOf(schema, subject, resource, action, question);
+    const types = typesOf(subject, resource, action, question);
+    if (chain.hops.length > 0 && schema.agentType === undefined)
+      throw new Refused("agent_unknown", 'the schema marks no type `@remit("agent")`');
     if (chain.refusal) return { ...facts, refusal: chain.refusal };
     const { ask, labels, parties } = gather(world, question, types, chain);
     const consumption = consumptionOf(world, question, chain, parties, inputs, given.at);
