@@ -135,11 +135,25 @@ const readItem = (
   }
 };
 
+/** What the defaults come to once every item that lacks them has its own, in UTF-16 units of JSON. */
+const repeatedSize = (items: readonly JsonValue[], defaults: JsonObject): number =>
+  Object.entries(defaults).reduce((size, [name, value]) => {
+    const takers = items.filter((item) => isObject(item) && member(item, name) === undefined);
+    return takers.length === 0 ? size : size + takers.length * JSON.stringify(value).length;
+  }, 0);
+
+/** How large a batch may be: in items, and in what its defaults come to when each item is recorded whole. */
+export type BatchLimits = { itemsMax: number; repeatedSizeMax: number };
+
 /**
- * Reads a request to the evaluations endpoint (§7.1). `itemsMax` bounds the batch.
- * @throws Problem `invalid_request` when the request as a whole is wrong
+ * Reads a request to the evaluations endpoint (§7.1).
+ * @throws Problem `invalid_request` when the request as a whole is wrong, `payload_too_large` when its defaults,
+ * repeated for the items, exceed their bound: a body within its own could ask for a thousand times as much
  */
-export const readEvaluations = (body: JsonValue, itemsMax: number): EvaluationsRequest => {
+export const readEvaluations = (
+  body: JsonValue,
+  { itemsMax, repeatedSizeMax }: BatchLimits,
+): EvaluationsRequest => {
   if (!isObject(body)) throw new Problem("invalid_request", "the body must be a JSON object");
   const semantic = readSemantic(body);
   const items = member(body, "evaluations");
@@ -147,6 +161,12 @@ export const readEvaluations = (body: JsonValue, itemsMax: number): EvaluationsR
   if (items === undefined || items.length === 0) return { kind: "single", request: readEvaluation(body) };
   if (items.length > itemsMax) throw invalid("evaluations", `must hold at most ${itemsMax} items`);
   const defaults = readDefaults(body);
+  if (repeatedSize(items, defaults) > repeatedSizeMax)
+    throw new Problem(
+      "payload_too_large",
+      `the defaults, repeated for each item, must come to at most ${repeatedSizeMax} characters: send fewer items at a time`,
+      { field: "evaluations" },
+    );
   return {
     kind: "batch",
     semantic,

@@ -52,12 +52,18 @@ const evaluationEndpoint =
     return evaluate(parts)(question, caller, request);
   };
 
+/** How often over a batch's defaults may repeat the largest body: enough for a thousand items with 8 KiB in common. */
+const repetitionsMax = 8;
+
 const evaluationsEndpoint =
   (parts: AuthzenParts): Endpoint =>
   async (c, request) => {
     const { decider, guard, metrics, limits } = parts;
     const caller = await guard(c, "evaluate");
-    const batch = readEvaluations(await readBody(c, limits), limits.batchItemsMax);
+    const batch = readEvaluations(await readBody(c, limits), {
+      itemsMax: limits.batchItemsMax,
+      repeatedSizeMax: repetitionsMax * limits.bodyBytesMax,
+    });
     if (batch.kind === "single") return evaluate(parts)(batch.request, caller, request);
     const { id, outcomes } = await decider.evaluateMany(
       batch.items,
