@@ -5,6 +5,7 @@
 import { isoMicros, type Micros } from "../kit/clock.ts";
 import { sha256 } from "../kit/digest.ts";
 import type { JsonObject, JsonValue } from "../kit/json.ts";
+import { nameBytes, nameFits } from "../ledger/entry.ts";
 import type { Facts, Named, Verdict } from "./question.ts";
 
 /** What a pseudonym stands for. */
@@ -13,24 +14,25 @@ export type NameKind = "entity" | "type" | "action" | "run" | "account";
 /** Gives the pseudonym of a name, the same one each time until it is erased. */
 export type Pseudonyms = (kind: NameKind, type: string, id: string) => string;
 
-/** Ids longer than this are told by pseudonym: a leaf has bounds, an id has none. */
-const idBytesMax = 256;
-
-/** How many determining policies a record names; beyond it, it tells their number and digest. */
-const policiesMax = 20;
-
-const fits = (text: string): boolean => Buffer.byteLength(text, "utf8") <= idBytesMax;
+/** How much of a list of names a record tells; beyond it, it tells their number and digest. */
+const namesMax = 40;
+const namesBytesMax = 2048;
 
 const entityRecord = ({ type, id, personal, typeKnown }: Named, pseudonyms: Pseudonyms): JsonObject => {
   if (!typeKnown) return { p: pseudonyms("type", type, id) };
-  return personal || !fits(id) ? { type, p: pseudonyms("entity", type, id) } : { type, id };
+  return personal || !nameFits(id) ? { type, p: pseudonyms("entity", type, id) } : { type, id };
 };
 
 /** Lists of names, bounded: what doesn't fit is told by number and digest. */
 const boundedNames = (names: readonly string[]): JsonValue => {
-  if (names.length <= policiesMax) return [...names];
+  let bytes = 0;
+  const beyond = names.findIndex((name, position) => {
+    bytes += nameBytes(name);
+    return position >= namesMax || bytes > namesBytesMax;
+  });
+  if (beyond < 0) return [...names];
   const digest = sha256(JSON.stringify(names)).toString("hex");
-  return [...names.slice(0, policiesMax), `and ${names.length - policiesMax} more, sha256:${digest}`];
+  return [...names.slice(0, beyond), `and ${names.length - beyond} more, sha256:${digest}`];
 };
 
 /** A change of one account's window, for good: balances are the sums of these. */
@@ -100,7 +102,7 @@ export const recordOf = (
     subject: entityRecord(facts.subject, pseudonyms),
     actors,
     action:
-      action.known && fits(action.name)
+      action.known && nameFits(action.name)
         ? { name: action.name }
         : { p: pseudonyms("action", "", action.name) },
     resource: entityRecord(facts.resource, pseudonyms),

@@ -8,6 +8,15 @@ import type { JsonObject } from "../kit/json.ts";
 /** What a leaf may measure at most, in bytes. */
 export const leafBytesMax = 16_384;
 
+/** What a name may take up in a leaf, in bytes: an id has no bounds, and a control character is six of JSON's. */
+const nameBytesMax = 258;
+
+/** The bytes of a name in a leaf, its quotes included. */
+export const nameBytes = (name: string): number => Buffer.byteLength(JSON.stringify(name), "utf8");
+
+/** Whether a name may stand in a leaf as it is; a longer one goes by a pseudonym or a digest. */
+export const nameFits = (name: string): boolean => nameBytes(name) <= nameBytesMax;
+
 /** One chain through the ledger: its key, how many of its entries there are with this one, the hash of the last. */
 export type ChainLink = { key: string; count: number; previous: Uint8Array | undefined };
 

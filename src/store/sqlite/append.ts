@@ -5,7 +5,7 @@ import type { Pseudonyms } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
-import { detailCommitment, leafBytesMax, leafHash, leafOf } from "../../ledger/entry.ts";
+import { detailCommitment, leafBytesMax, leafHash, leafOf, nameFits } from "../../ledger/entry.ts";
 import { createChains } from "./chains.ts";
 import { createPseudonyms } from "./pseudonyms.ts";
 
@@ -44,7 +44,7 @@ export const nextIndex = (db: Database): number => {
 
 /** A chain's key has bounds, as a leaf has; a longer name goes by its digest. */
 const chainName = (name: string): string =>
-  Buffer.byteLength(name, "utf8") <= 256 ? name : leafHash(Buffer.from(name, "utf8")).toString("hex");
+  nameFits(name) ? name : leafHash(Buffer.from(name, "utf8")).toString("hex");
 
 type Ref = { p?: string; type?: string; id?: string };
 

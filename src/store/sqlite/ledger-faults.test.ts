@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { tempDir } from "../../../conformance-tests/service.ts";
 import type { Facts, Named, Verdict } from "../../decision/question.ts";
 import type { Bound } from "../../decision/store.ts";
+import { leafBytesMax } from "../../ledger/entry.ts";
 import { openLedger, type Ledger } from "./ledger.ts";
 
 const verdict: Verdict = {
@@ -57,6 +58,34 @@ const open = (given: Partial<Verdict> = {}): { ledger: Ledger; file: string } =>
   };
   return { ledger: openLedger(file, bound), file };
 };
+
+const rowsOf = <T>(file: string, sql: string): T[] => {
+  const db = new Database(file, { readonly: true });
+  try {
+    return db.prepare<[], T>(sql).all();
+  } finally {
+    db.close();
+  }
+};
+
+test("however long the names of an entry are, it fits its bound, and the acts beside it are recorded", () => {
+  const long = "\u0001".repeat(250);
+  const chain = Array.from({ length: 8 }, (_, n) => named("Agent", `${n}${long}`));
+  const { ledger, file } = open({
+    policies: Array.from({ length: 60 }, (_, n) => `${n}-${"🦊".repeat(120)}`),
+  });
+  const wide = factsOf(1, {
+    actors: chain,
+    agents: chain.map(({ id }) => id),
+    resource: named("Doc", long),
+    labels: Array.from({ length: 20 }, (_, n) => `${n}${"é".repeat(200)}`),
+  });
+  const decided = ledger.commit([{ facts: [factsOf(0)] }, { facts: [wide] }, { facts: [factsOf(2)] }]);
+  expect(decided.flat().map(({ index }) => index)).toEqual([0, 1, 2]);
+  ledger.close();
+  const [size] = rowsOf<{ size: number }>(file, "select max(length(leaf)) as size from entry");
+  expect(size!.size).toBeLessThanOrEqual(leafBytesMax);
+});
 
 test("while nothing can be read or written every act fails as a problem, and afterwards the index has no gap", () => {
   const { ledger, file } = open();

@@ -153,10 +153,16 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   const callers: CallerRows = callerRows(db);
   const views = createAccountViews(db);
   const perform = createPerform(db, bound, options.warn ?? nobody);
-  const room: Room = { desk: createDesk(db, tell), book: new Map() };
+  // Absent after a failure: made anew with the next commit, as a file that can't be written may not be readable either.
+  let desk: Desk | undefined = createDesk(db, tell);
+  let book: Room["book"] = new Map();
+  const room = (): Room => {
+    desk ??= createDesk(db, tell);
+    return { desk, book };
+  };
   let failure: string | undefined;
-  const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room, commands));
-  const lapse = db.transaction((at: Micros) => perform.lapse(room, at));
+  const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room(), commands));
+  const lapse = db.transaction((at: Micros) => perform.lapse(room(), at));
   const takeBook = db.transaction((budgets: readonly Budget[]) => keepBook(db, budgets));
 
   /** Runs a write; when it fails, nothing of it stays, in the file or in memory. */
@@ -169,7 +175,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       if (error instanceof Problem) throw error;
       failure = errorText(error);
       if (db.inTransaction) db.exec("rollback");
-      room.desk = createDesk(db, tell);
+      desk = undefined;
       throw new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was decided", {
         cause: error,
       });
@@ -187,13 +193,13 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     lapse: (at) => durable(() => lapse.immediate(at)),
     takeBook: (budgets) => {
       const faults = durable(() => takeBook.immediate(budgets));
-      if (faults.length === 0) room.book = new Map(budgets.map((budget) => [budget.id, budget]));
+      if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
       return faults;
     },
     accounts: (id, at, limit, after) => {
-      const budget = room.book.get(id);
+      const budget = book.get(id);
       if (!budget) throw new Problem("not_found", `there is no budget \`${id}\``, { field: "budget" });
-      return views.accounts(room.desk.accounts, budget, at, limit, after);
+      return views.accounts(room().desk.accounts, budget, at, limit, after);
     },
     grants: (budget) => views.grants(budget),
     usage: (query) => views.usage(query),
