@@ -122,6 +122,17 @@ const askCheck = async (ask: Promise<{ ok: true } | { ok: false; error: string }
   }
 };
 
+const checksOf = async (
+  worlds: Worlds,
+  loading: Loading,
+  ledger: ThreadedLedger,
+  writer: Writer,
+): Promise<Record<string, Check>> => ({
+  policy_set: policyCheck(worlds, loading),
+  ledger: await askCheck(ledger.writable()),
+  engine: await askCheck(writer.calls.call("selfTest", undefined)),
+});
+
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
 const summaryOf = (url: string, config: Config, loaded: Loaded, open: boolean): string[] => {
@@ -197,11 +208,12 @@ export const startService = async (config: Config, options: ServiceOptions = {})
         field: "listen",
       });
     const open = (): boolean => local && callers.none();
+    const clock = systemClock();
     const app = createHttpApp({
       decider: createDecider({
         store: ledger,
         worlds,
-        clock: systemClock(),
+        clock,
         config: configDigest(config),
         rules: { chainLengthMax: config.chainLengthMax, unregisteredAgents: config.unregisteredAgents },
       }),
@@ -214,6 +226,9 @@ export const startService = async (config: Config, options: ServiceOptions = {})
         open,
       }),
       ledger,
+      budgets: ledger,
+      worlds,
+      clock,
       callers,
       metrics,
       log,
@@ -221,11 +236,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       identity: identityOf(config, () => server.url, log),
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
       obligationTypes: () => worlds.current().head.obligationTypes,
-      checks: async () => ({
-        policy_set: policyCheck(worlds, loading),
-        ledger: await askCheck(ledger.writable()),
-        engine: await askCheck(writer.calls.call("selfTest", undefined)),
-      }),
+      checks: () => checksOf(worlds, loading, ledger, writer),
     });
     const server: HttpServer = await startHttp(app, config.listen);
     lock.announce({ url: server.url });

@@ -185,3 +185,18 @@ export const demandOf = (
 
 /** Of a hold that no budget has a say in. */
 const defaultHoldTtlMs = 900_000;
+
+/** What usage that was reported without a hold asks of the budgets: nothing but the amounts that were reported. */
+export const reportedDemand = (
+  budgets: readonly Budget[],
+  catalogue: PriceCatalogue,
+  probe: Probe,
+  amounts: Amounts,
+): Demand | undefined => {
+  const demand = demandOf(budgets, catalogue, probe, { kind: "amounts", amounts });
+  if (!demand) return undefined;
+  const touches = demand.touches
+    .map((touch) => ({ ...touch, amount: amounts[touch.unit] ?? 0 }))
+    .filter(({ amount }) => amount > 0);
+  return { ...demand, touches, amounts };
+};

@@ -14,11 +14,13 @@ import type { World } from "./prepare.ts";
 import type { Dimensions, Facts, Question } from "./question.ts";
 
 /** The parts of a gathered question that budgets may look at. */
-export type Parties = {
-  action: ActionType;
-  resourceType: EntityType;
+export type Parties = Known & { action: ActionType; resourceType: EntityType; resource: CedarEntity };
+
+/** Of reported usage less is known. */
+type Known = {
+  resourceType?: EntityType;
   subject: CedarEntity;
-  resource: CedarEntity;
+  resource?: CedarEntity;
   agent?: CedarEntity;
   context: JsonObject;
 };
@@ -64,11 +66,11 @@ const isCalled = (schema: SchemaModel, type: EntityType, word: string): boolean 
  * Whose consumption a question is. Its human is the subject, or, where an agent acts on its own, the agents' owners;
  * teams and organisations are those of the human and of every agent of the chain.
  */
-const valuesOf = (
+export const valuesOf = (
   world: World,
   chain: Chain,
-  { subject, resource, resourceType }: Parties,
-  inputs: Inputs,
+  { subject, resource, resourceType }: Known,
+  inputs: Pick<Inputs, "run">,
 ): Record<Dimension, string[]> => {
   const { schema } = world.head;
   const agents = agentsOf(chain);
@@ -84,24 +86,26 @@ const valuesOf = (
       ...humans.flatMap((entity) => ancestorsOfType(world, entity, type)),
     ]);
   };
+  const ofResource = (word: string): string[] =>
+    resource && resourceType && isCalled(schema, resourceType, word) ? [resource.uid.id] : [];
   return {
     agent: distinct([...chain.hops, ...(chain.subject ? [chain.subject] : [])].map(({ id }) => id)),
     user: users,
     team: of("team"),
     org: of("org"),
     run: inputs.run === undefined ? [] : [inputs.run],
-    model: isCalled(schema, resourceType, "model") ? [resource.uid.id] : [],
-    tool: isCalled(schema, resourceType, "tool") ? [resource.uid.id] : [],
+    model: ofResource("model"),
+    tool: ofResource("tool"),
   };
 };
 
-const attributeOf = (parties: Parties, path: string): JsonValue | undefined => {
+export const attributeOf = (parties: Known, path: string): JsonValue | undefined => {
   const [root, ...names] = path.split(".");
   let at: JsonValue | undefined =
     root === "subject"
       ? parties.subject.attrs
       : root === "resource"
-        ? parties.resource.attrs
+        ? parties.resource?.attrs
         : root === "agent"
           ? parties.agent?.attrs
           : root === "action"
@@ -114,8 +118,8 @@ const attributeOf = (parties: Parties, path: string): JsonValue | undefined => {
 const firstOf = ([value]: readonly string[]): string | undefined => value;
 
 /** For reports: the acting agent, and one of each other kind. */
-const dimensionsOf = (values: Record<Dimension, string[]>, chain: Chain): Dimensions => {
-  const agent = (chain.hops.at(-1) ?? chain.subject)?.id;
+export const dimensionsOf = (values: Record<Dimension, string[]>, chain: Chain): Dimensions => {
+  const agent = chain.actor?.id;
   const all = {
     agent,
     user: firstOf(values.user),

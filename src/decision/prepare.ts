@@ -164,8 +164,7 @@ const gather = (
   for (const uid of hops) own.set(uidKey(uid), entities.get(uidKey(uid)) ?? { uid, attrs: {}, parents: [] });
   for (const entity of [subjectEntity, resourceEntity]) own.set(uidKey(entity.uid), entity);
   const named = [...referencesIn(context), ...head.literals];
-  const acting = hops.at(-1);
-  const agent = acting ? own.get(uidKey(acting)) : chain.subject && subjectEntity;
+  const agent = chain.actor && own.get(uidKey({ type: schema.agentType!, id: chain.actor.id }));
   return {
     ask: {
       principals: [subjectEntity.uid, ...hops],

@@ -9,6 +9,7 @@ import { jsonAnswer } from "./answer.ts";
 import { type BodyLimits, readBody } from "./body.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
+import { instantOf, shaped } from "./shaped.ts";
 
 export type AdminParts = {
   guard: Guard;
@@ -45,18 +46,6 @@ const callerBody = z.strictObject({
   obligations: z.array(z.string()).default([]),
 });
 
-/** Checks against a shape. @throws Problem `invalid_request` naming the first field at fault */
-const shaped = <T>(shape: z.ZodType<T>, value: unknown): T => {
-  const parsed = shape.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const { path, message, ...issue } = parsed.error.issues[0]!;
-  const unknown = issue.code === "unrecognized_keys" ? issue.keys : [];
-  const field = [...path, ...unknown].join(".");
-  throw new Problem("invalid_request", field === "" ? message : `${field}: ${message}`, { field });
-};
-
-const instant = (text: string): number => Date.parse(text) * 1000;
-
 const filterOf = (query: z.infer<typeof entryQuery>): EntryFilter => {
   const { resource_type: type, resource_id: id, from, to, ...rest } = query;
   if ((type === undefined) !== (id === undefined))
@@ -68,8 +57,8 @@ const filterOf = (query: z.infer<typeof entryQuery>): EntryFilter => {
     limit: rest.limit,
     order: rest.order,
     ...(type === undefined || id === undefined ? {} : { resource: { type, id } }),
-    ...(from === undefined ? {} : { from: instant(from) }),
-    ...(to === undefined ? {} : { to: instant(to) }),
+    ...(from === undefined ? {} : { from: instantOf(from) }),
+    ...(to === undefined ? {} : { to: instantOf(to) }),
   };
 };
 

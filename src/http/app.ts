@@ -6,9 +6,11 @@ import { addAdminRoutes, type AdminParts } from "./admin-routes.ts";
 import { problemAnswer } from "./answer.ts";
 import { addAuthzenRoutes, type AuthzenParts } from "./authzen-routes.ts";
 import { type Endpoint, handlerOf } from "./endpoint.ts";
+import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
+import { addHoldRoutes } from "./hold-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
 
-export type HttpParts = AuthzenParts & AdminParts & OperationsParts & { log: Logger };
+export type HttpParts = AuthzenParts & AdminParts & BudgetParts & OperationsParts & { log: Logger };
 
 /** The application: `fetch` answers any request. */
 export const createHttpApp = (parts: HttpParts): Hono => {
@@ -24,6 +26,8 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   };
   addAuthzenRoutes(app, parts, add);
   addAdminRoutes(app, parts, add);
+  addHoldRoutes(app, parts, add);
+  addBudgetRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {
     const problem = new Problem("method_not_allowed", `use ${[...methods].join(" or ")}`);

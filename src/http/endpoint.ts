@@ -1,6 +1,6 @@
 /** What every endpoint does alike: the request's id in and out, errors in one form, bugs logged and never shown. */
 import { randomUUID } from "node:crypto";
-import type { Context, Handler } from "hono";
+import type { Context, Handler, Hono } from "hono";
 import { Problem } from "../kit/problem.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -79,3 +79,6 @@ const answerTo = async (
     return problemAnswer(new Problem("internal", "the service failed to answer; the log has the details"));
   }
 };
+
+/** Adds an endpoint to the application. */
+export type Add = (app: Hono, method: "get" | "post" | "delete", path: string, endpoint: Endpoint) => void;

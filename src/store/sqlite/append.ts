@@ -17,7 +17,7 @@ export type NewEntry = {
   record: (pseudonyms: Pseudonyms, detail: string) => JsonObject;
   /** The detail, which an erasure may delete. */
   body: string;
-  /** Registered agents and flagged labels: each has a chain of its own. */
+  /** Registered agents, by pseudonym where their type is personal, and flagged labels: each has a chain of its own. */
   agents: readonly string[];
   labels?: readonly string[];
   denied?: boolean;
@@ -28,6 +28,7 @@ export type Append = {
   entry: (entry: NewEntry) => number;
   /** The index of the next one. */
   next: () => number;
+  names: Pseudonyms;
 };
 
 /** A ledger with a hole can't be extended consistently: entries were taken away. */
@@ -80,7 +81,7 @@ export const createAppend = (db: Database, from: number): Append => {
     for (const agent of actingIn(rec, agents)) insertAgent.run(agent, index);
     return index;
   };
-  return { entry, next: () => next };
+  return { entry, next: () => next, names };
 };
 
 /** Everyone an entry concerns as an agent, by id or, where the record has one, by pseudonym. */

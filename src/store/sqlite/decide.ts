@@ -36,6 +36,15 @@ type Judged = {
 
 const actingAgent = (facts: Facts): string => facts.dimensions?.agent ?? "";
 
+/** What names the chains of a question's agents: ids, or pseudonyms where their type is personal. */
+const agentNames = (desk: Desk, { agents, subject, subjectActs, actors }: Facts): string[] => {
+  const acting = subjectActs ? [subject, ...actors] : actors;
+  return agents.map((id) => {
+    const personal = acting.find((named) => named.id === id && named.personal);
+    return personal ? desk.append.names("entity", personal.type, id) : id;
+  });
+};
+
 /** A run belongs to who was first seen in it. */
 const runRefusal = (desk: Desk, facts: Facts): Verdict | undefined => {
   if (facts.run === undefined || facts.dryRun || facts.refusal) return undefined;
@@ -116,7 +125,7 @@ const debit = (
       ...(demand.priced ? { price: demand.priced.price } : {}),
       ...(facts.run === undefined ? {} : { run: facts.run }),
       dimensions: facts.dimensions ?? {},
-      agents: facts.agents,
+      agents: agentNames(desk, facts),
       lines: loaded.flatMap(({ row, start, as, unit, touch }, position) =>
         as === "use"
           ? []
@@ -233,7 +242,7 @@ const writer =
       kind: "decision",
       record: (names, detail) => recordOf(facts, verdict, names, { engine, detail, moves, ...replayed }),
       body,
-      agents: facts.agents,
+      agents: agentNames(desk, facts),
       labels: facts.labels,
       denied: !verdict.decision,
     });

@@ -53,11 +53,17 @@ const open = (given: Partial<Verdict> = {}): { ledger: Ledger; file: string } =>
   const file = join(tempDir(), "remit.db");
   const bound: Bound = {
     judge: () => ({ ...verdict, ...given }),
-    admit: () => undefined,
+    admit: (_facts, balances) => ({ admitted: true, balances, amounts: {}, breaches: [] }),
     engine: "reference",
   };
   return { ledger: openLedger(file, bound), file };
 };
+
+const commit = (ledger: Ledger, ...facts: string[]): number[] =>
+  ledger
+    .commit(facts.map((body) => ({ kind: "decide", act: { at: 1_700_000_000_000_000, facts: [body] } })))
+    .flatMap((done) => ("value" in done ? (done.value as { index: number }[]) : []))
+    .map(({ index }) => index);
 
 const rowsOf = <T>(file: string, sql: string): T[] => {
   const db = new Database(file, { readonly: true });
@@ -80,8 +86,8 @@ test("however long the names of an entry are, it fits its bound, and the acts be
     resource: named("Doc", long),
     labels: Array.from({ length: 20 }, (_, n) => `${n}${"é".repeat(200)}`),
   });
-  const decided = ledger.commit([{ facts: [factsOf(0)] }, { facts: [wide] }, { facts: [factsOf(2)] }]);
-  expect(decided.flat().map(({ index }) => index)).toEqual([0, 1, 2]);
+  const decided = commit(ledger, factsOf(0), wide, factsOf(2));
+  expect(decided).toEqual([0, 1, 2]);
   ledger.close();
   const [size] = rowsOf<{ size: number }>(file, "select max(length(leaf)) as size from entry");
   expect(size!.size).toBeLessThanOrEqual(leafBytesMax);
@@ -89,15 +95,31 @@ test("however long the names of an entry are, it fits its bound, and the acts be
 
 test("while nothing can be read or written every act fails as a problem, and afterwards the index has no gap", () => {
   const { ledger, file } = open();
-  ledger.commit([{ facts: [factsOf(0)] }]);
+  commit(ledger, factsOf(0));
   const other = new Database(file);
   other.exec("pragma legacy_alter_table = on; alter table entry rename to lost");
   for (const n of [1, 2])
-    expect(() => ledger.commit([{ facts: [factsOf(n)] }])).toThrow(
-      expect.objectContaining({ code: "ledger_unavailable" }),
-    );
+    expect(() => commit(ledger, factsOf(n))).toThrow(expect.objectContaining({ code: "ledger_unavailable" }));
   other.exec("alter table lost rename to entry");
   other.close();
-  expect(ledger.commit([{ facts: [factsOf(3)] }])[0]![0]!.index).toBe(1);
+  expect(commit(ledger, factsOf(3))).toEqual([1]);
   ledger.close();
+});
+
+test("an agent whose type is personal has its chain under a pseudonym, and stands by name in no entry", () => {
+  const { ledger, file } = open();
+  const actor = named("Agent", "agent-of-jane", true);
+  const facts = (n: number): string => factsOf(n, { actors: [actor], agents: [actor.id] });
+  commit(ledger, facts(0));
+  commit(ledger, facts(1));
+  ledger.close();
+  const leaves = rowsOf<{ leaf: Buffer }>(file, "select leaf from entry order by idx").map(({ leaf }) =>
+    leaf.toString("utf8"),
+  );
+  expect(leaves.join()).not.toContain("jane");
+  const [first, second] = leaves.map(
+    (leaf) => (JSON.parse(leaf) as { chain: { k: string; n: number }[] }).chain[0]!,
+  );
+  expect([first!.n, second!.n, second!.k]).toEqual([1, 2, first!.k]);
+  expect(rowsOf(file, "select key from chain_head where key like '%jane%'")).toEqual([]);
 });

@@ -144,6 +144,17 @@ const tryWrite = (db: Database): void => {
   db.transaction(() => db.prepare("delete from trial").run()).immediate();
 };
 
+/** What needs no more than the file. */
+const readsOf = (db: Database): Pick<Ledger, "grants" | "usage" | "auditBalances" | "entries"> => {
+  const views = createAccountViews(db);
+  return {
+    grants: (budget) => views.grants(budget),
+    usage: (query) => views.usage(query),
+    auditBalances: () => auditBalances(db),
+    entries: (filter) => readEntries(db, filter),
+  };
+};
+
 const nobody = (): void => undefined;
 
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
@@ -163,7 +174,6 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   let failure: string | undefined;
   const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room(), commands));
   const lapse = db.transaction((at: Micros) => perform.lapse(room(), at));
-  const takeBook = db.transaction((budgets: readonly Budget[]) => keepBook(db, budgets));
 
   /** Runs a write; when it fails, nothing of it stays, in the file or in memory. */
   const durable = <T>(act: () => T): T => {
@@ -192,7 +202,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     },
     lapse: (at) => durable(() => lapse.immediate(at)),
     takeBook: (budgets) => {
-      const faults = durable(() => takeBook.immediate(budgets));
+      const faults = durable(() => db.transaction(() => keepBook(db, budgets)).immediate());
       if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
       return faults;
     },
@@ -201,10 +211,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       if (!budget) throw new Problem("not_found", `there is no budget \`${id}\``, { field: "budget" });
       return views.accounts(room().desk.accounts, budget, at, limit, after);
     },
-    grants: (budget) => views.grants(budget),
-    usage: (query) => views.usage(query),
-    auditBalances: () => auditBalances(db),
-    entries: (filter) => readEntries(db, filter),
+    ...readsOf(db),
     writable: () => {
       try {
         if (failure !== undefined) durable(() => tryWrite(db));
