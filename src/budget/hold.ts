@@ -88,20 +88,22 @@ export const settleHold = (hold: Hold, amounts: Amounts, final: boolean): Transi
   const counted = Object.keys(amounts).find((unit) => countedUnits.has(unit));
   if (counted !== undefined)
     return { refused: "counted_unit", detail: `\`${counted}\` was counted with the decision` };
+  const late = hold.state === "lapsed";
+  // What comes after a lapse is the last word, whatever it calls itself.
+  const last = final || late;
   const reported: Amounts = {};
   for (const unit of new Set([...unitsOf(hold), ...Object.keys(amounts)])) {
     if (countedUnits.has(unit)) continue;
     // What was in flight is in flight no longer; nothing of it is used up.
-    const rest = unit === "concurrent" ? 0 : final ? openAmount(hold, unit) : 0;
+    const rest = unit === "concurrent" || !last ? 0 : openAmount(hold, unit);
     const amount = unit === "concurrent" ? 0 : (amounts[unit] ?? rest);
     if (amount > 0 || unit in amounts) reported[unit] = amount;
   }
   const settled = plus(hold.settled, reported);
-  const late = hold.state === "lapsed";
   const lines = hold.lines.map((line): HoldLine => {
     const total = settled[line.unit] ?? 0;
-    if (line.unit === "concurrent") return final || late ? { ...line, held: 0 } : line;
-    if (final || late) return { ...line, held: 0, charged: total };
+    if (line.unit === "concurrent") return last ? { ...line, held: 0 } : line;
+    if (last) return { ...line, held: 0, charged: total };
     return { ...line, charged: total, held: Math.max(0, (hold.amounts[line.unit] ?? line.held) - total) };
   });
   const overrun = unitsOf(hold).some((unit) => (settled[unit] ?? 0) > (hold.amounts[unit] ?? 0));
@@ -111,7 +113,7 @@ export const settleHold = (hold: Hold, amounts: Amounts, final: boolean): Transi
     settled,
     late: hold.late || late,
     overrun: hold.overrun || overrun,
-    state: final || late ? "settled" : "open",
+    state: last ? "settled" : "open",
   };
   return { hold: after, moves: changed(hold, after), used: usedBy(hold, after) };
 };
@@ -121,6 +123,10 @@ const chargedOf = (hold: Hold, unit: string): number =>
   hold.state === "lapsed" && lapseCharges(hold, unit)
     ? Math.max(hold.settled[unit] ?? 0, hold.amounts[unit] ?? 0)
     : (hold.settled[unit] ?? 0);
+
+/** What of a unit a hold stands for: settled, charged by a lapse, or still held. */
+export const standingAmount = (hold: Hold, unit: string): number =>
+  hold.state === "open" ? (hold.settled[unit] ?? 0) + openAmount(hold, unit) : chargedOf(hold, unit);
 
 const lapseCharges = (hold: Hold, unit: string): boolean => {
   const lines = hold.lines.filter((line) => line.unit === unit);
