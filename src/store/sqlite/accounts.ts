@@ -3,6 +3,7 @@ import type { Database } from "better-sqlite3";
 import { accountsOf } from "../../budget/account.ts";
 import type { Balance, Touch } from "../../budget/budget.ts";
 import type { Micros } from "../../kit/clock.ts";
+import { Problem } from "../../kit/problem.ts";
 
 /** An account as an act meets it: its balance, its row, and the window that amounts are written to. */
 export type Loaded = Balance & { row: number; start: Micros; touch: Touch };
@@ -16,9 +17,11 @@ export type NamedMove = { budget: string; account: string; start: Micros; used: 
 export type Accounts = {
   /** The accounts that touches mean, opened where they are new. `runs`: the run and those above it. */
   load: (touches: readonly Touch[], runs: readonly string[], at: Micros) => Loaded[];
-  balance: (row: number, countedFrom: Micros) => { used: number; held: number };
+  /** What the periods from one start to another, both included, come to; without the latter, to the latest. */
+  balance: (row: number, countedFrom: Micros, to?: Micros) => { used: number; held: number };
   /** What grants add to an account's limit at an instant. */
   granted: (budget: string, account: string, at: Micros) => number;
+  /** @throws Problem `conflict` where a balance would be more than can be counted exactly */
   move: (moves: readonly Move[]) => void;
   name: (row: number) => { budget: string; account: string };
   /** The row of an account, if it was ever opened. */
@@ -27,6 +30,7 @@ export type Accounts = {
 };
 
 const rememberedMax = 50_000;
+const latest: Micros = Number.MAX_SAFE_INTEGER;
 
 /** `remembered` holds only rows that were committed or are written in this act: make another after a rollback. */
 export const createAccounts = (db: Database): Accounts => {
@@ -34,16 +38,16 @@ export const createAccounts = (db: Database): Accounts => {
     .prepare<[string, string], number>("select id from account where budget = ? and name = ?")
     .pluck();
   const insert = db.prepare("insert into account (budget, name) values (?, ?)");
-  const sum = db.prepare<[number, Micros], { used: number; held: number }>(
-    "select coalesce(sum(used), 0) as used, coalesce(sum(held), 0) as held from period where account = ? and start >= ?",
+  const sum = db.prepare<[number, Micros, Micros], { used: number; held: number }>(
+    "select coalesce(sum(used), 0) as used, coalesce(sum(held), 0) as held from period where account = ? and start between ? and ?",
   );
   const grants = db
     .prepare<[string, string, Micros, Micros], number>(
       "select coalesce(sum(amount), 0) from budget_grant where budget = ? and account = ? and from_at <= ? and until_at > ?",
     )
     .pluck();
-  const upsert = db.prepare(
-    "insert into period (account, start, used, held) values (?, ?, ?, ?) on conflict do update set used = used + excluded.used, held = held + excluded.held",
+  const upsert = db.prepare<[number, Micros, number, number], { used: number; held: number }>(
+    "insert into period (account, start, used, held) values (?, ?, ?, ?) on conflict do update set used = used + excluded.used, held = held + excluded.held returning used, held",
   );
   const named = db.prepare<[number], { budget: string; account: string }>(
     "select budget, name as account from account where id = ?",
@@ -62,7 +66,7 @@ export const createAccounts = (db: Database): Accounts => {
       touches.flatMap((touch) =>
         accountsOf(touch, runs).map((account): Loaded => {
           const row = rowOf(touch.budget, account);
-          const { used, held } = sum.get(row, touch.countedFrom)!;
+          const { used, held } = sum.get(row, touch.countedFrom, latest)!;
           const granted = grants.get(touch.budget, account, at, at)!;
           return {
             budget: touch.budget,
@@ -81,11 +85,18 @@ export const createAccounts = (db: Database): Accounts => {
           };
         }),
       ),
-    balance: (row, countedFrom) => sum.get(row, countedFrom)!,
+    balance: (row, countedFrom, to = latest) => sum.get(row, countedFrom, to)!,
     granted: (budget, account, at) => grants.get(budget, account, at, at)!,
     move: (moves) => {
-      for (const { row, start, used, held } of moves)
-        if (used !== 0 || held !== 0) upsert.run(row, start, used, held);
+      for (const { row, start, used, held } of moves) {
+        if (used === 0 && held === 0) continue;
+        const now = upsert.get(row, start, used, held)!;
+        // Beyond it sums are no longer exact, and a sum that overflows would fail whoever asks next.
+        if (!Number.isSafeInteger(now.used) || !Number.isSafeInteger(now.held))
+          throw new Problem("conflict", "the account would hold more than can be counted", {
+            field: "amounts",
+          });
+      }
     },
     name: (row) => named.get(row)!,
     find: (budget, account) => find.get(budget, account),

@@ -1,5 +1,5 @@
 /** What becomes of holds: settled, released, extended, lapsed; each with its entry, in one act. */
-import { type Database } from "better-sqlite3";
+import Sqlite, { type Database } from "better-sqlite3";
 import { alertId } from "../../alert/alert.ts";
 import { fitOf } from "../../budget/admit.ts";
 import type { Amounts, Budget } from "../../budget/budget.ts";
@@ -10,12 +10,14 @@ import {
   type Refused,
   releaseHold,
   settleHold,
+  standingAmount,
   type Transition,
 } from "../../budget/hold.ts";
 import { amountText } from "../../budget/message.ts";
 import { costMicros } from "../../budget/prices.ts";
 import type { HoldCommand, HoldView } from "../../budget/store.ts";
 import type { UsageReport } from "../../budget/usage.ts";
+import { countedFrom } from "../../budget/window.ts";
 import { actRecord } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { uuidv7 } from "../../kit/id.ts";
@@ -64,6 +66,20 @@ const accepted = (transition: Transition | Refused): Transition => {
   throw new Problem("invalid_request", transition.detail, { field: "amounts" });
 };
 
+/**
+ * What counts beside a hold in the window it was made in. Of a rolling window that is everything which ever shares one
+ * with it, up to now: more than any one window holds, never less.
+ */
+const besides = (
+  desk: Desk,
+  { window }: Budget,
+  row: number,
+  start: Micros,
+): { used: number; held: number } =>
+  window.kind === "rolling"
+    ? desk.accounts.balance(row, countedFrom(window, start))
+    : desk.accounts.balance(row, start, start);
+
 /** Whether more fits on every account of the hold, in the windows it was made in. */
 const admitTopUp = (desk: Desk, book: Book, hold: KeptHold, amounts: Amounts, at: Micros): void => {
   const balances = hold.lines.flatMap(({ row, start, unit }) => {
@@ -72,7 +88,7 @@ const admitTopUp = (desk: Desk, book: Book, hold: KeptHold, amounts: Amounts, at
     const amount = amounts[unit] ?? 0;
     if (!budget || amount === 0) return [];
     const limit = budget.limit + desk.accounts.granted(id, account, at);
-    const balance = desk.accounts.balance(row, start);
+    const balance = besides(desk, budget, row, start);
     return [{ budget: id, account, unit, mode: budget.mode, limit, ...balance, amount, as: "hold" as const }];
   });
   const fit = fitOf(balances);
@@ -90,7 +106,11 @@ const tellCrossings = (desk: Desk, book: Book, moves: readonly LineMove[], at: M
     const budget = book.get(id);
     if (!budget) continue;
     const limit = budget.limit + desk.accounts.granted(id, account, at);
-    const now = desk.accounts.balance(row, start);
+    // A rolling window is the one that ends now; any other the one of the hold.
+    const { used: now } =
+      budget.window.kind === "rolling"
+        ? desk.accounts.balance(row, countedFrom(budget.window, at))
+        : desk.accounts.balance(row, start, start);
     desk.told.crossed({
       row,
       budget: id,
@@ -98,7 +118,7 @@ const tellCrossings = (desk: Desk, book: Book, moves: readonly LineMove[], at: M
       unit,
       start,
       limit,
-      used: now.used,
+      used: now,
       alerts: budget.alerts,
       at,
     });
@@ -134,9 +154,7 @@ const keep = (
   const named = desk.apply(moves);
   if (before.run !== undefined) {
     // A run's money is what is used and held: a settlement moves it by what it differs from the hold.
-    const after = hold.state === "open" || hold.state === "lapsed" ? held(hold) : 0;
-    const change =
-      (hold.settled["usd_micros"] ?? 0) + after - (before.settled["usd_micros"] ?? 0) - runHeld(before);
+    const change = standingAmount(hold, "usd_micros") - standingAmount(before, "usd_micros");
     desk.runs.count(before.run, 0, change);
   }
   const { id, at, kind, caller, detail } = entry;
@@ -170,13 +188,6 @@ const keep = (
   tellOverrun(desk, before, hold, at);
   return { ...before, ...hold };
 };
-
-/** Money that a hold still stands for in its run: held, or charged by a lapse. */
-const held = (hold: Pick<KeptHold, "amounts" | "settled">): number =>
-  Math.max(0, (hold.amounts["usd_micros"] ?? 0) - (hold.settled["usd_micros"] ?? 0));
-
-const runHeld = (hold: KeptHold): number =>
-  hold.state === "open" || hold.state === "lapsed" ? held(hold) : 0;
 
 const transitionOf = (desk: Desk, book: Book, hold: KeptHold, command: HoldCommand): Transition => {
   switch (command.verb) {
@@ -214,7 +225,21 @@ const isRepeated = (hold: KeptHold, command: HoldCommand): boolean => {
   return Object.entries(amounts).every(([unit, amount]) => hold.settled[unit] === amount);
 };
 
-export const createHoldActs = (db: Database): HoldActs => {
+const lapseOne = (desk: Desk, book: Book, id: string, at: Micros): void => {
+  const hold = desk.holds.find(id)!;
+  const transition = lapseHold(hold);
+  // Of a hold that held nothing there is nothing to tell.
+  if (transition.moves.length === 0 && Object.keys(hold.amounts).length === 0) {
+    desk.holds.update(transition.hold);
+    return;
+  }
+  const entry = { id: uuidv7(at), at, kind: "hold.lapse", caller: hold.caller, detail: { hold: id } };
+  keep(desk, book, hold, transition, entry);
+};
+
+/** `warn` hears of holds that can't lapse: each stays as it is, and stands in no other's way. */
+export const createHoldActs = (db: Database, warn: (warning: string) => void): HoldActs => {
+  const lapse = db.transaction(lapseOne);
   const replies = {
     settle: createReplies(db, "settle"),
     release: createReplies(db, "release"),
@@ -250,20 +275,20 @@ export const createHoldActs = (db: Database): HoldActs => {
       return view;
     },
     lapse: (desk, book, at) => {
-      const expired = desk.holds.expired(at, lapsesMax);
-      for (const id of expired) {
-        const hold = desk.holds.find(id)!;
-        const transition = lapseHold(hold);
-        // Of a hold that held nothing there is nothing to tell.
-        if (transition.moves.length === 0 && Object.keys(hold.amounts).length === 0) {
-          desk.holds.update(transition.hold);
-          continue;
+      let lapsed = 0;
+      for (const id of desk.holds.expired(at, lapsesMax)) {
+        const next = desk.append.next();
+        try {
+          lapse(desk, book, id, at);
+          lapsed++;
+        } catch (error) {
+          if (error instanceof Sqlite.SqliteError) throw error;
+          desk.renew(next);
+          warn(`a hold can't lapse: ${error instanceof Error ? error.message : String(error)}`);
         }
-        const entry = { id: uuidv7(at), at, kind: "hold.lapse", caller: hold.caller, detail: { hold: id } };
-        keep(desk, book, hold, transition, entry);
       }
       forget.run(at - replyKeptMicros);
-      return expired.length;
+      return lapsed;
     },
   };
 };

@@ -95,7 +95,7 @@ type Perform = {
 };
 
 const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
-  const holds = createHoldActs(db);
+  const holds = createHoldActs(db, warn);
   const accounts = createAccountActs(db);
   const decide = createDecide(db, bound, warn);
   const perform = ({ desk, book }: Room, command: Command): unknown => {

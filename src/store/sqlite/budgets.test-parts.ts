@@ -1,0 +1,288 @@
+/** A ledger file with budgets, and questions asked of it in process: what the budget tests and the hammer stand on. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Alert } from "../../alert/alert.ts";
+import type { Amounts, Budget, Dimension } from "../../budget/budget.ts";
+import { demandOf, type Estimate } from "../../budget/demand.ts";
+import type { PriceCatalogue } from "../../budget/prices.ts";
+import type { RunawayRules } from "../../budget/runaway.ts";
+import type { AccountView, HoldCommand, HoldView, UsageView } from "../../budget/store.ts";
+import { admit } from "../../decision/judge.ts";
+import type { Decided, Facts, Judge, Refusal, Verdict } from "../../decision/question.ts";
+import type { Act } from "../../decision/store.ts";
+import type { Micros } from "../../kit/clock.ts";
+import { uuidv7 } from "../../kit/id.ts";
+import type { JsonValue } from "../../kit/json.ts";
+import { type Command, type Done, type Ledger, openLedger } from "./ledger.ts";
+
+export const second: Micros = 1_000_000;
+export const minute: Micros = 60 * second;
+export const hour: Micros = 60 * minute;
+export const day: Micros = 24 * hour;
+/** A Tuesday, 10:00 UTC. */
+export const morning: Micros = Date.UTC(2026, 10, 24, 10) * 1000;
+
+const utcDay: Budget["window"] = { kind: "calendar", every: "day", zone: "UTC", weekStart: 1 };
+
+/** A budget of money per agent and UTC day, hard, of 100, but for what is said otherwise. */
+export const budgetOf = (id: string, parts: Partial<Budget> = {}): Budget => ({
+  id,
+  unit: "usd_micros",
+  limit: 100,
+  per: ["agent"],
+  for: { where: [] },
+  window: utcDay,
+  mode: "hard",
+  onLapse: "charge",
+  holdTtlMs: 900_000,
+  alerts: [],
+  ...parts,
+});
+
+/** What is asked; amounts of one unit or several are the estimate. */
+export type Ask = {
+  amounts?: Amounts;
+  estimate?: Estimate;
+  values?: Partial<Record<Dimension, string[]>>;
+  attributes?: Record<string, JsonValue>;
+  metered?: boolean;
+  resource?: { type: string; id: string };
+  run?: string;
+  parentRun?: string;
+  caller?: string;
+  dryRun?: boolean;
+  key?: string;
+  fingerprint?: string;
+  supports?: string[];
+  runaway?: RunawayRules;
+  refusal?: Refusal;
+  ttlMs?: number;
+  at?: Micros;
+};
+
+const permitted: Verdict = {
+  decision: true,
+  reason: "policy_permit",
+  policies: ["all"],
+  obligations: [],
+  messages: [],
+  advice: [],
+};
+
+/** Permits all but what was refused before it was asked. */
+const judge: Judge = ({ refusal }) =>
+  refusal ? { ...permitted, decision: false, policies: [], ...refusal } : permitted;
+
+const noPrices: PriceCatalogue = { version: "none", models: new Map() };
+
+const factsOf = (budgets: readonly Budget[], prices: PriceCatalogue, at: Micros, ask: Ask): Facts => {
+  const { caller = "pep", run, parentRun, resource = { type: "Model", id: "small-1" }, dryRun = false } = ask;
+  const values = { agent: ["leaf"], ...(run === undefined ? {} : { run: [run] }), ...ask.values };
+  const estimate: Estimate | undefined =
+    ask.estimate ?? (ask.amounts ? { kind: "amounts", amounts: ask.amounts } : undefined);
+  const demand = demandOf(
+    budgets,
+    prices,
+    {
+      at,
+      action: 'Action::"invoke',
+      metered: ask.metered ?? true,
+      resource,
+      values,
+      attribute: (path) => ask.attributes?.[path],
+      ...(ask.ttlMs === undefined ? {} : { ttlMs: ask.ttlMs }),
+    },
+    estimate,
+  );
+  const agents = values.agent;
+  const agent = agents.at(-1)!;
+  const [user, team, org] = [values.user, values.team, values.org].map((list) => list?.[0]);
+  return {
+    id: uuidv7(at),
+    at,
+    caller,
+    dryRun,
+    ...(run === undefined ? {} : { run }),
+    ...(parentRun === undefined ? {} : { parentRun }),
+    question: { subject: { type: "Agent", id: agent }, action: { name: "invoke" }, resource },
+    subject: { type: "Agent", id: agent, personal: false, typeKnown: true },
+    subjectActs: true,
+    actors: [],
+    agents,
+    action: { name: "invoke", known: true, metered: ask.metered ?? true },
+    resource: { ...resource, personal: false, typeKnown: true },
+    labels: [],
+    policySet: "set",
+    entities: "entities",
+    config: "config",
+    supportedObligations: ask.supports ?? [],
+    ...(ask.refusal ? { refusal: ask.refusal } : {}),
+    ...(demand ? { demand } : {}),
+    ...(ask.runaway ? { runaway: ask.runaway } : {}),
+    ...(ask.key === undefined
+      ? {}
+      : { idempotency: { key: ask.key, fingerprint: ask.fingerprint ?? "same" } }),
+    dimensions: {
+      agent,
+      ...(user === undefined ? {} : { user }),
+      ...(team === undefined ? {} : { team }),
+      ...(org === undefined ? {} : { org }),
+    },
+  };
+};
+
+export type Answered = { id: string; verdict: Verdict; hold: string; reason: string; decision: boolean };
+
+type Verb<V extends HoldCommand["verb"]> = Partial<
+  Omit<Extract<HoldCommand, { verb: V }>, "hold" | "verb" | "id">
+>;
+
+/** One ledger file, its budgets, and a clock that moves only when told to. */
+export type Counter = {
+  file: string;
+  ledger: Ledger;
+  alerts: Alert[];
+  warnings: string[];
+  now: Micros;
+  budgets: Budget[];
+  prices: PriceCatalogue;
+  facts: (ask?: Ask) => Facts;
+  ask: (ask?: Ask) => Answered;
+  batch: (asks: readonly Ask[], act?: Omit<Partial<Act>, "facts">) => Answered[];
+  decide: (asks: readonly Ask[], act?: Omit<Partial<Act>, "facts">) => Decided[];
+  settle: (hold: string, amounts: Amounts, more?: Verb<"settle">) => HoldView;
+  release: (hold: string, more?: Verb<"release">) => HoldView;
+  extend: (hold: string, amounts?: Amounts, more?: Verb<"extend">) => HoldView;
+  usage: (event: string, ask: Ask, fingerprint?: string) => UsageView;
+  grant: (budget: string, account: string, amount: number, until?: Micros) => void;
+  adjust: (budget: string, account: string, amount: number, key?: string) => AccountView;
+  account: (budget: string, account: string) => { used: number; held: number; limit: number };
+  /** Closes the file and opens it again, as a restart would. */
+  reopen: () => void;
+  close: () => void;
+};
+
+/** What a command came to. @throws Error with the problem's code where it was refused */
+export const valueOf = <T>(done: Done | undefined): T => {
+  if (!done) throw new Error("nothing was done");
+  if ("problem" in done) throw new Error(`${done.problem.code}: ${done.problem.detail}`);
+  return done.value as T;
+};
+
+const answeredOf = (decided: Decided): Answered => {
+  if ("problem" in decided) throw new Error(`${decided.problem.code}: ${decided.problem.detail}`);
+  const { id, verdict } = decided;
+  return {
+    id,
+    verdict,
+    hold: verdict.consumption?.hold?.id ?? "",
+    reason: verdict.reason,
+    decision: verdict.decision,
+  };
+};
+
+/** Opens a ledger of its own, or the file that is named. */
+export const openCounter = (budgets: Budget[], given?: string): Counter => {
+  const dir = given === undefined ? mkdtempSync(join(tmpdir(), "remit-budgets-")) : undefined;
+  const file = given ?? join(dir!, "remit.db");
+  const alerts: Alert[] = [];
+  const warnings: string[] = [];
+  const open = (): Ledger => {
+    const ledger = openLedger(
+      file,
+      { judge, admit, engine: "reference" },
+      { tell: (alert) => void alerts.push(alert), warn: (warning) => void warnings.push(warning) },
+    );
+    const faults = ledger.takeBook(counter.budgets);
+    if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join());
+    return ledger;
+  };
+  const one = <T>(command: Command): T => valueOf<T>(counter.ledger.commit([command])[0]);
+  const commanded = (more: { at?: Micros; caller?: string; admin?: boolean }) => ({
+    id: uuidv7(counter.now),
+    at: counter.now,
+    caller: "pep",
+    admin: false,
+    ...more,
+  });
+  const counter: Counter = {
+    file,
+    alerts,
+    warnings,
+    now: morning,
+    budgets,
+    prices: noPrices,
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- opened below, once the counter is there
+    ledger: undefined as unknown as Ledger,
+    facts: (ask = {}) => factsOf(counter.budgets, counter.prices, ask.at ?? counter.now, ask),
+    decide: (asks, act = {}) =>
+      counter.ledger.decide({
+        at: counter.now,
+        ...act,
+        facts: asks.map((ask) => JSON.stringify(counter.facts(ask))),
+      }),
+    batch: (asks, act) => counter.decide(asks, act).map(answeredOf),
+    ask: (ask = {}) => counter.batch([ask])[0]!,
+    settle: (hold, amounts, more = {}) =>
+      one({
+        kind: "hold",
+        command: { ...commanded(more), verb: "settle", hold, amounts, final: true, ...more },
+      }),
+    release: (hold, more = {}) =>
+      one({ kind: "hold", command: { ...commanded(more), verb: "release", hold, ...more } }),
+    extend: (hold, amounts = {}, more = {}) =>
+      one({
+        kind: "hold",
+        command: { ...commanded(more), verb: "extend", hold, amounts, ttlMs: 900_000, ...more },
+      }),
+    usage: (event, ask, fingerprint = "same") => {
+      const { demand, dimensions = {}, agents } = counter.facts({ metered: false, ...ask });
+      const whose = { ...dimensions, ...(ask.run === undefined ? {} : { run: ask.run }) };
+      const command = { ...commanded({}), source: "meter", event, demand, whose, agents, fingerprint };
+      return one({ kind: "usage", command });
+    },
+    grant: (budget, account, amount, until = counter.now + 365 * day) =>
+      one({
+        kind: "grant",
+        command: {
+          ...commanded({ admin: true }),
+          budget,
+          account,
+          amount,
+          from: counter.now,
+          until,
+          reason: "month end",
+        },
+      }),
+    adjust: (budget, account, amount, key) =>
+      one({
+        kind: "adjust",
+        command: {
+          ...commanded({ admin: true }),
+          budget,
+          account,
+          unit: counter.budgets.find(({ id }) => id === budget)?.unit ?? "",
+          amount,
+          reason: "the provider gave it back",
+          ...(key === undefined ? {} : { idempotency: { key, fingerprint: "same" } }),
+        },
+      }),
+    account: (budget, account) => {
+      const found = counter.ledger
+        .accounts(budget, counter.now, 10_000, "")
+        .find((each) => each.account === account);
+      return { used: found?.used ?? 0, held: found?.held ?? 0, limit: found?.limit ?? 0 };
+    },
+    reopen: () => {
+      counter.ledger.close();
+      counter.ledger = open();
+    },
+    close: () => {
+      counter.ledger.close();
+      if (dir !== undefined) rmSync(dir, { recursive: true, force: true });
+    },
+  };
+  counter.ledger = open();
+  return counter;
+};
