@@ -3,6 +3,8 @@
  * neither a slow disk nor a heavy policy holds up the thread that talks HTTP.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import type { Alert } from "./alert/alert.ts";
+import type { Sink } from "./alert/sink.ts";
 import { admit, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
 import { assert } from "./kit/assert.ts";
@@ -14,10 +16,10 @@ import type { BookFault } from "./store/sqlite/book.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { ledgerHandlers } from "./store/sqlite/threaded.ts";
 
-export type WriterStart = { file: string; pagesMax?: number };
+export type WriterStart = { file: string; pagesMax?: number; sinks: readonly Sink[] };
 
-/** What the thread tells on its own: a judgement that broke, for the log. */
-export type WriterWarning = { warning: string };
+/** What the thread tells on its own, for the log: a judgement that broke, an alert that was raised. */
+export type WriterWarning = { warning: string } | { alert: string };
 
 const lapseIntervalMs = 500;
 
@@ -52,13 +54,19 @@ const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void =
   });
 };
 
-const start = ({ file, pagesMax }: WriterStart): void => {
+const start = ({ file, pagesMax, sinks }: WriterStart): void => {
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
   const engine = createReferenceEngine();
   const bound = { judge: createJudge(engine), admit, engine: engine.name };
   const warn = (warning: string): void => port.postMessage({ warning } satisfies WriterWarning);
-  const ledger = openLedger(file, bound, pagesMax === undefined ? { warn } : { warn, pagesMax });
+  const tell = ({ title, text }: Alert): void =>
+    port.postMessage({ alert: `${title}: ${text}` } satisfies WriterWarning);
+  const ledger = openLedger(
+    file,
+    bound,
+    pagesMax === undefined ? { warn, tell, sinks } : { warn, tell, sinks, pagesMax },
+  );
   // A lapse is due whether or not anyone asks.
   const clock = systemClock();
   const lapse = (): void => {

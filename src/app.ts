@@ -1,6 +1,8 @@
 /** The composition root: joins the rooms into a service. */
 import { Worker } from "node:worker_threads";
-import type { WriterStart, WriterWarning } from "./app-writer.ts";
+import type { WriterStart } from "./app-writer.ts";
+import { createDelivery, type Delivery } from "./alert/deliver.ts";
+import type { OutboxStore } from "./alert/store.ts";
 import type { Config } from "./config/config.ts";
 import { isLoopback } from "./config/listen.ts";
 import { configDigest } from "./config/load.ts";
@@ -18,10 +20,11 @@ import { type HttpServer, startHttp } from "./http/server.ts";
 import { adminKey } from "./identity/admin-key.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { createCallerList } from "./identity/caller-list.ts";
-import { systemClock } from "./kit/clock.ts";
+import { type Clock, systemClock } from "./kit/clock.ts";
 import { type LoadError, loadErrorText } from "./kit/place.ts";
 import { Problem } from "./kit/problem.ts";
 import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
+import { connectOutbox } from "./store/sqlite/outbox.ts";
 import { lockData } from "./store/sqlite/lock.ts";
 import { connectLedger, type ThreadedLedger } from "./store/sqlite/threaded.ts";
 import { createLog, type Logger } from "./telemetry/log.ts";
@@ -46,11 +49,17 @@ export type ServiceOptions = {
 
 type Writer = { calls: Calls; worker: Worker };
 
-const startWriter = (start: WriterStart, log: Logger): Writer => {
+const startWriter = (config: Config, pagesMax: number | undefined, log: Logger): Writer => {
+  const start: WriterStart = {
+    file: ledgerFile(config.data),
+    sinks: config.alerts,
+    ...(pagesMax === undefined ? {} : { pagesMax }),
+  };
   const worker = new Worker(threadUrl("app-writer"), { workerData: start });
-  worker.on("message", (message: Partial<WriterWarning>) => {
+  worker.on("message", (message: Partial<{ warning: string; alert: string }>) => {
     if (message.warning !== undefined)
       log.error({ warning: message.warning }, "a judgement broke and was denied");
+    if (message.alert !== undefined) log.warn({ alert: message.alert }, "alert");
   });
   return { worker, calls: callThread(worker, "ledger_unavailable") };
 };
@@ -133,6 +142,18 @@ const checksOf = async (
   engine: await askCheck(writer.calls.call("selfTest", undefined)),
 });
 
+/** Delivers alerts from now on; what is in the outbox from before goes first. */
+const startDelivery = (config: Config, store: OutboxStore, clock: Clock, log: Logger): Delivery => {
+  const delivery = createDelivery({
+    store,
+    sinks: config.alerts,
+    clock,
+    log: (event) => log.info({ event }, "alert delivery"),
+  });
+  delivery.start();
+  return delivery;
+};
+
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
 const summaryOf = (url: string, config: Config, loaded: Loaded, open: boolean): string[] => {
@@ -153,12 +174,23 @@ type Running = {
   loader: Loader;
   ledger: ThreadedLedger;
   writer: Writer;
+  delivery: Delivery;
   unlock: () => void;
 };
 
 /** Stops in the order in which nothing is lost: answers, then files, then the lock. */
-const stop = async ({ config, log, server, loader, ledger, writer, unlock }: Running): Promise<void> => {
+const stop = async ({
+  config,
+  log,
+  server,
+  loader,
+  ledger,
+  writer,
+  delivery,
+  unlock,
+}: Running): Promise<void> => {
   await server.close(config.shutdownGraceMs);
+  await delivery.stop(1000);
   await loader.stop();
   await ledger.close();
   await writer.worker.terminate();
@@ -189,8 +221,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
   const undo: (() => unknown)[] = [() => lock.release()];
   try {
     const admin = adminKey(config.data);
-    const pages = options.ledgerPagesMax === undefined ? {} : { pagesMax: options.ledgerPagesMax };
-    const writer = startWriter({ file: ledgerFile(config.data), ...pages }, log);
+    const writer = startWriter(config, options.ledgerPagesMax, log);
     undo.push(() => writer.worker.terminate());
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
     const worlds = createWorlds((policySet) => {
@@ -209,6 +240,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       });
     const open = (): boolean => local && callers.none();
     const clock = systemClock();
+    const outbox = connectOutbox(writer.calls);
     const app = createHttpApp({
       decider: createDecider({
         store: ledger,
@@ -227,6 +259,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       }),
       ledger,
       budgets: ledger,
+      outbox,
       worlds,
       clock,
       callers,
@@ -238,6 +271,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       obligationTypes: () => worlds.current().head.obligationTypes,
       checks: () => checksOf(worlds, loading, ledger, writer),
     });
+    const delivery = startDelivery(config, outbox, clock, log);
     const server: HttpServer = await startHttp(app, config.listen);
     lock.announce({ url: server.url });
     const { loaded } = worlds.current().head;
@@ -245,7 +279,8 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       url: server.url,
       summary: summaryOf(server.url, config, loaded, open()),
       boundLedger: (pagesMax) => writer.calls.call("bound", pagesMax),
-      close: () => stop({ config, log, server, loader, ledger, writer, unlock: () => lock.release() }),
+      close: () =>
+        stop({ config, log, server, loader, ledger, writer, delivery, unlock: () => lock.release() }),
     };
   } catch (error) {
     for (const step of undo.reverse()) await step();

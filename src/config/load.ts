@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
+import { sinkOf } from "../alert/sink.ts";
 import type { Caller } from "../identity/caller.ts";
 import { digestOf } from "../kit/digest.ts";
 import { isObject } from "../kit/json.ts";
@@ -136,6 +137,7 @@ const configOf = (
     ...(jwks_uri === undefined ? {} : { jwksUri: jwks_uri }),
     ...(jwks_file === undefined ? {} : { jwksFile: resolve(base, jwks_file) }),
   })),
+  alerts: file.alerts.map((sink) => sinkOf(sink, base)),
   unregisteredAgents: file.unregistered_agents,
   bodyBytesMax: file.body_bytes_max,
   jsonDepthMax: file.json_depth_max,
@@ -229,6 +231,16 @@ const fileForm = (config: Config): Record<string, unknown> => ({
     ...(jwksUri === undefined ? {} : { jwks_uri: jwksUri }),
     ...(jwksFile === undefined ? {} : { jwks_file: jwksFile }),
     algorithms,
+  })),
+  alerts: config.alerts.map(({ name, url, urlFile, format, secretFile, allowPrivate, types }) => ({
+    name,
+    // What follows the host may be a secret.
+    ...(url === undefined ? {} : { url: `${new URL(url).origin}/…` }),
+    ...(urlFile === undefined ? {} : { url_file: urlFile }),
+    format,
+    ...(secretFile === undefined ? {} : { secret_file: secretFile }),
+    allow_private: allowPrivate,
+    types: [...types],
   })),
   unregistered_agents: config.unregisteredAgents,
   body_bytes_max: config.bodyBytesMax,

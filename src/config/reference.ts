@@ -6,6 +6,7 @@ import {
   issuerSettings,
   oauthSettings,
   type Setting,
+  sinkSettings,
   settings,
 } from "./schema.ts";
 
@@ -44,6 +45,12 @@ ${callerSettings.map(fieldLine).join("\n")}
 ## callers: oauth
 
 ${oauthSettings.map(fieldLine).join("\n")}
+
+## alerts
+
+Each is told of alerts by a signed webhook (Standard Webhooks) or a Slack-compatible message. Try one with \`remit alert test\`.
+
+${sinkSettings.map(fieldLine).join("\n")}
 
 ## issuers
 

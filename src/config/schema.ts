@@ -1,5 +1,6 @@
 /** The configuration file's shape: every knob with its default, its unit and a sentence. Unknown keys are errors. */
 import { z } from "zod";
+import { sinkFields, type SinkFile, sinkShape } from "../alert/sink.ts";
 import {
   callerNamePattern,
   type Detail,
@@ -38,6 +39,7 @@ export type ConfigFile = {
     jwks_file?: string | undefined;
     algorithms: string[];
   }[];
+  alerts: SinkFile[];
   unregistered_agents: boolean;
   body_bytes_max: number;
   json_depth_max: number;
@@ -155,6 +157,12 @@ const shape = z.strictObject({
     .superRefine(unique("issuer", ({ issuer }) => issuer))
     .default([])
     .describe("Where token issuers keep their keys"),
+  alerts: z
+    .array(sinkShape)
+    .max(16)
+    .superRefine(unique("name", ({ name }) => name))
+    .default([])
+    .describe("Who hears of alerts: signed webhooks and Slack-compatible messages"),
   unregistered_agents: z.boolean().default(false).describe("Whether agents that are not registered may act"),
   body_bytes_max: whole(1024, 16_777_216).default(1_048_576).describe("Largest request body, in bytes"),
   json_depth_max: whole(8, 100).default(64).describe("Deepest nesting of a request body"),
@@ -217,6 +225,7 @@ const settingsOf = ({ shape }: z.ZodObject): Setting[] =>
 export const settings: readonly Setting[] = settingsOf(shape);
 export const callerSettings: readonly Setting[] = settingsOf(callerShape);
 export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oauth.unwrap());
+export const sinkSettings: readonly Setting[] = settingsOf(sinkFields);
 export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
 
 /** A value from the environment or a flag, as the file would hold it; what doesn't fit is left for the shape to refuse. */

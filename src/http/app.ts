@@ -6,11 +6,16 @@ import { addAdminRoutes, type AdminParts } from "./admin-routes.ts";
 import { problemAnswer } from "./answer.ts";
 import { addAuthzenRoutes, type AuthzenParts } from "./authzen-routes.ts";
 import { type Endpoint, handlerOf } from "./endpoint.ts";
+import { addAlertRoutes, type AlertParts } from "./alert-routes.ts";
 import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
 
-export type HttpParts = AuthzenParts & AdminParts & BudgetParts & OperationsParts & { log: Logger };
+export type HttpParts = AuthzenParts &
+  AdminParts &
+  BudgetParts &
+  AlertParts &
+  OperationsParts & { log: Logger };
 
 /** The application: `fetch` answers any request. */
 export const createHttpApp = (parts: HttpParts): Hono => {
@@ -28,6 +33,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addAdminRoutes(app, parts, add);
   addHoldRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);
+  addAlertRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {
     const problem = new Problem("method_not_allowed", `use ${[...methods].join(" or ")}`);

@@ -4,6 +4,7 @@
  */
 import Sqlite, { type Database } from "better-sqlite3";
 import type { Alert } from "../../alert/alert.ts";
+import { type Sink, sinksFor } from "../../alert/sink.ts";
 import type { Budget } from "../../budget/budget.ts";
 import type {
   AccountView,
@@ -31,11 +32,14 @@ import { createDesk, type Desk } from "./desk.ts";
 import { readEntries } from "./entries.ts";
 import { createHoldActs } from "./hold-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
+import { type OutboxRows, outboxRows } from "./outbox.ts";
 
 export type LedgerOptions = OpenOptions & {
   /** Told of judgements that threw: each denied its own question. */
   warn?: (warning: string) => void;
-  /** Told of alerts, inside the act that raised them: what it writes is committed with the act, or not at all. */
+  /** Who hears of alerts: they go into the outbox with the act that raised them, or not at all. */
+  sinks?: readonly Sink[];
+  /** Hears of each alert as well, once, for the log. */
   tell?: (alert: Alert) => void;
 };
 
@@ -66,6 +70,7 @@ export type Ledger = {
   usage: (query: UsageQuery) => UsageSum[];
   /** Recomputes every balance from the entries; what differs. */
   auditBalances: () => BalanceFault[];
+  outbox: OutboxRows;
   entries: (filter: EntryFilter) => { entries: EntryView[]; next?: number };
   writable: () => { ok: true } | { ok: false; error: string };
   keepPolicySet: (set: { digest: string; body: string }) => void;
@@ -157,10 +162,18 @@ const readsOf = (db: Database): Pick<Ledger, "grants" | "usage" | "auditBalances
 
 const nobody = (): void => undefined;
 
+/** An alert goes into the outbox with the act that raised it; one that is there already is not told again. */
+const teller =
+  (outbox: OutboxRows, { sinks = [], tell = nobody }: LedgerOptions) =>
+  (alert: Alert): void => {
+    if (outbox.insertAlert(alert, sinksFor(sinks, alert.type))) tell(alert);
+  };
+
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
-  const tell = options.tell ?? nobody;
+  const outbox = outboxRows(db);
+  const tell = teller(outbox, options);
   const callers: CallerRows = callerRows(db);
   const views = createAccountViews(db);
   const perform = createPerform(db, bound, options.warn ?? nobody);
@@ -212,6 +225,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       return views.accounts(room().desk.accounts, budget, at, limit, after);
     },
     ...readsOf(db),
+    outbox,
     writable: () => {
       try {
         if (failure !== undefined) durable(() => tryWrite(db));

@@ -1,6 +1,7 @@
 /** The tables of a data directory, by version. A ledger of an older version is brought forward when it is opened. */
 import type { Database } from "better-sqlite3";
 import { Problem } from "../../kit/problem.ts";
+import { outboxTables } from "./outbox.ts";
 
 /** Each step leads from the version of its position to the next. */
 const steps: readonly string[] = [
@@ -204,6 +205,7 @@ const steps: readonly string[] = [
     primary key (account, start, threshold, limit_then)
   ) strict, without rowid;
   `,
+  outboxTables,
 ];
 
 /** Brings the tables to the newest version. @throws Problem when the file is of a later one */

@@ -5,6 +5,7 @@
 import type { Decided } from "../../decision/question.ts";
 import type { DecisionStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
+import { outboxHandlers } from "./outbox.ts";
 import type { CallerStore } from "../../identity/store.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
@@ -40,6 +41,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   addCaller: (caller: Caller) => ledger.addCaller(caller),
   callers: () => ledger.callers(),
   revokeCaller: (name: string) => ledger.revokeCaller(name),
+  ...outboxHandlers(ledger.outbox),
   bound: (pagesMax: number) => ledger.bound(pagesMax),
   close: () => ledger.close(),
 });
