@@ -3,6 +3,7 @@
  * first trap drops it: the call fails with `CedarTrap` and the next one meets a fresh instance.
  */
 import { createRequire } from "node:module";
+import { setFlagsFromString } from "node:v8";
 import type * as cedarModule from "@cedar-policy/cedar-wasm/nodejs";
 
 export type CedarModule = typeof cedarModule;
@@ -18,6 +19,10 @@ export type Cedar = {
   /** Counts instances: what was preparsed in an earlier generation is gone. */
   generation: () => number;
 };
+
+// V8 (seen in Node 20.20) can't return into code that it inlined a WebAssembly call into and has deoptimised since: it
+// ends the process with "unreachable code", in about every second load of 10,000 policies.
+setFlagsFromString("--no-turbo-inline-js-wasm-calls");
 
 const require = createRequire(import.meta.url);
 const modulePath = require.resolve("@cedar-policy/cedar-wasm/nodejs");
