@@ -174,7 +174,7 @@ const hollowNames = /(^|-)(utils?|helpers?|managers?|services?|common|misc)(-|$)
 const wrongName = (path: string): string[] => {
   const name = posix.basename(path);
   const wrong = [];
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|test-parts|setup|config|d))*\.ts$/.test(name))
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|test-parts|setup|system|config|d))*\.ts$/.test(name))
     wrong.push("isn't named in kebab-case");
   // `service.ts` there starts the service, so it is named as what it exports.
   const exempt = isTest(path) || path === "conformance-tests/service.ts";
