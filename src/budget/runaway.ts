@@ -15,7 +15,7 @@ export type RunawayRules = {
 /** What is known of a run before the question. */
 export type RunState = {
   startedAt: Micros;
-  /** Permits so far, and money used and held so far. */
+  /** Permits so far; and the most money that the run, or one above it, has used and holds. */
   calls: number;
   usdMicros: number;
   /** Which of its parent's runs it is, counted from 1; 0 without a parent. */

@@ -81,7 +81,9 @@ export const createRuns = (db: Database): Runs => {
       return {
         startedAt: row?.started_at ?? at,
         calls: row?.calls ?? 0,
-        usdMicros: row?.usd_micros ?? 0,
+        // Money spent in a run is spent in those above it, too: the one that has spent most comes up against the cap first.
+        usdMicros:
+          run === undefined ? 0 : Math.max(...lineage(run).map((id) => find.get(id)?.usd_micros ?? 0)),
         children:
           row === undefined || row.parent === null
             ? 0
