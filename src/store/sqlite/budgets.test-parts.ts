@@ -160,14 +160,15 @@ export type Counter = {
   account: (budget: string, account: string) => { used: number; held: number; limit: number };
   /** Closes the file and opens it again, as a restart would. */
   reopen: () => void;
+  /** Closes the file. @throws Error where a balance isn't what the entries and the open holds say */
   close: () => void;
 };
 
 /** What a command came to. @throws Error with the problem's code where it was refused */
-export const valueOf = <T>(done: Done | undefined): T => {
+const valueOf = (done: Done | undefined): unknown => {
   if (!done) throw new Error("nothing was done");
   if ("problem" in done) throw new Error(`${done.problem.code}: ${done.problem.detail}`);
-  return done.value as T;
+  return done.value;
 };
 
 const answeredOf = (decided: Decided): Answered => {
@@ -198,7 +199,7 @@ export const openCounter = (budgets: Budget[], given?: string): Counter => {
     if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join());
     return ledger;
   };
-  const one = <T>(command: Command): T => valueOf<T>(counter.ledger.commit([command])[0]);
+  const one = (command: Command): unknown => valueOf(counter.ledger.commit([command])[0]);
   const commanded = (more: { at?: Micros; caller?: string; admin?: boolean }) => ({
     id: uuidv7(counter.now),
     at: counter.now,
@@ -206,6 +207,7 @@ export const openCounter = (budgets: Budget[], given?: string): Counter => {
     admin: false,
     ...more,
   });
+  const hold = (command: HoldCommand): HoldView => one({ kind: "hold", command }) as HoldView;
   const counter: Counter = {
     file,
     alerts,
@@ -224,26 +226,19 @@ export const openCounter = (budgets: Budget[], given?: string): Counter => {
       }),
     batch: (asks, act) => counter.decide(asks, act).map(answeredOf),
     ask: (ask = {}) => counter.batch([ask])[0]!,
-    settle: (hold, amounts, more = {}) =>
-      one({
-        kind: "hold",
-        command: { ...commanded(more), verb: "settle", hold, amounts, final: true, ...more },
-      }),
-    release: (hold, more = {}) =>
-      one({ kind: "hold", command: { ...commanded(more), verb: "release", hold, ...more } }),
-    extend: (hold, amounts = {}, more = {}) =>
-      one({
-        kind: "hold",
-        command: { ...commanded(more), verb: "extend", hold, amounts, ttlMs: 900_000, ...more },
-      }),
+    settle: (id, amounts, more = {}) =>
+      hold({ ...commanded(more), verb: "settle", hold: id, amounts, final: true, ...more }),
+    release: (id, more = {}) => hold({ ...commanded(more), verb: "release", hold: id, ...more }),
+    extend: (id, amounts = {}, more = {}) =>
+      hold({ ...commanded(more), verb: "extend", hold: id, amounts, ttlMs: 900_000, ...more }),
     usage: (event, ask, fingerprint = "same") => {
       const { demand, dimensions = {}, agents } = counter.facts({ metered: false, ...ask });
       const whose = { ...dimensions, ...(ask.run === undefined ? {} : { run: ask.run }) };
       const command = { ...commanded({}), source: "meter", event, demand, whose, agents, fingerprint };
-      return one({ kind: "usage", command });
+      return one({ kind: "usage", command }) as UsageView;
     },
     grant: (budget, account, amount, until = counter.now + 365 * day) =>
-      one({
+      void one({
         kind: "grant",
         command: {
           ...commanded({ admin: true }),
@@ -267,7 +262,7 @@ export const openCounter = (budgets: Budget[], given?: string): Counter => {
           reason: "the provider gave it back",
           ...(key === undefined ? {} : { idempotency: { key, fingerprint: "same" } }),
         },
-      }),
+      }) as AccountView,
     account: (budget, account) => {
       const found = counter.ledger
         .accounts(budget, counter.now, 10_000, "")
@@ -279,8 +274,10 @@ export const openCounter = (budgets: Budget[], given?: string): Counter => {
       counter.ledger = open();
     },
     close: () => {
+      const faults = counter.ledger.auditBalances();
       counter.ledger.close();
       if (dir !== undefined) rmSync(dir, { recursive: true, force: true });
+      if (faults.length > 0) throw new Error(JSON.stringify(faults));
     },
   };
   counter.ledger = open();
