@@ -236,7 +236,7 @@ test("whatever happens, balances are conserved, and only records of what has bee
         for (const { id } of budgets)
           for (const { held } of counter.ledger.accounts(id, counter.now, 999, "")) expect(held).toBe(0);
         // Every act is on the account of everything: what reports say was used is what it says, to the last unit.
-        const [reported] = counter.ledger.usage({ groupBy: [] }).filter(({ unit }) => unit === "usd_micros");
+        const reported = counter.ledger.usage({ groupBy: [] }).find(({ unit }) => unit === "usd_micros");
         expect(reported?.amount ?? 0).toBe(counter.account("everything", "all").used);
         expect(counter.warnings).toEqual([]);
       } finally {
