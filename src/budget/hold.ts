@@ -166,6 +166,12 @@ export const lapseHold = (hold: Hold): Transition => {
 export const extendHold = (hold: Hold, expiresAt: Micros, amounts: Amounts): Transition | Refused => {
   if (hold.state !== "open") return { refused: "finished", detail: `the hold is ${hold.state}` };
   const lines = hold.lines.map((line) => ({ ...line, held: line.held + (amounts[line.unit] ?? 0) }));
-  const after: Hold = { ...hold, lines, expiresAt, amounts: plus(hold.amounts, amounts) };
+  // Where more was captured than was held, more is held on top of that: it isn't used up before it is asked for.
+  const captured = Object.keys(amounts).map((unit): [string, number] => [
+    unit,
+    Math.max(hold.amounts[unit] ?? 0, hold.settled[unit] ?? 0),
+  ]);
+  const held = { ...hold.amounts, ...Object.fromEntries(captured) };
+  const after: Hold = { ...hold, lines, expiresAt, amounts: plus(held, amounts) };
   return { hold: after, moves: changed(hold, after), used: {} };
 };

@@ -296,6 +296,17 @@ describe("holds", () => {
     expect(() => counter.extend(hold, { usd_micros: 1 })).toThrow("conflict");
   });
 
+  test("a top-up of an overrun hold is held on top of what was captured, and charged as such", () => {
+    const counter = counterOf(budgetOf("agent-usd"));
+    const { hold } = counter.ask(usd(10));
+    counter.settle(hold, { usd_micros: 20 }, { final: false });
+    expect(counter.extend(hold, { usd_micros: 5 }).amounts).toEqual({ usd_micros: 25 });
+    expect(counter.account("agent-usd", leaf)).toMatchObject({ used: 20, held: 5 });
+    counter.settle(hold, {});
+    expect(counter.account("agent-usd", leaf)).toMatchObject({ used: 25, held: 0 });
+    expect(counter.ledger.usage({ groupBy: [] })).toEqual([{ group: {}, unit: "usd_micros", amount: 25 }]);
+  });
+
   test("a hold that has lapsed can't be extended", () => {
     const counter = counterOf(budgetOf("agent-usd"));
     const { hold } = counter.ask(usd(50));
