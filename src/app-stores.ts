@@ -9,7 +9,7 @@ import type { CallerStore } from "./identity/store.ts";
 import { Problem, type ProblemCode, problemStatus } from "./kit/problem.ts";
 import type { EntryFilter, EntryView, LedgerStore } from "./ledger/store.ts";
 import { openLedger } from "./store/sqlite/ledger.ts";
-import { tryLockData } from "./store/sqlite/lock.ts";
+import { type Holder, tryLockData } from "./store/sqlite/lock.ts";
 
 export type Stores = { ledger: Pick<LedgerStore, "entries">; callers: CallerStore };
 
@@ -17,7 +17,8 @@ const errorShape = z.object({ code: z.string(), message: z.string(), field: z.st
 
 const isCode = (code: string): code is ProblemCode => Object.hasOwn(problemStatus, code);
 
-type Send = (method: string, path: string, body?: unknown) => Promise<unknown>;
+/** Sends a request to a service; gives its JSON, or its text where it answers with something else. */
+export type Send = (method: "GET" | "POST" | "DELETE", path: string, body?: unknown) => Promise<unknown>;
 
 /** Sends to a running service as its administrator. */
 const sender =
@@ -28,7 +29,8 @@ const sender =
       headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    const answer: unknown = await response.json();
+    const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
+    const answer: unknown = isJson ? await response.json() : await response.text();
     if (response.ok) return answer;
     const { code, message, field } = errorShape.parse(answer);
     throw new Problem(isCode(code) ? code : "internal", message, { field });
@@ -115,6 +117,12 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
   };
 };
 
+const senderTo = (holder: Holder | undefined, { data }: Config): Send => {
+  if (holder?.url === undefined)
+    throw new Problem("conflict", `the data directory \`${data}\` is held by another process`);
+  return sender(holder.url, readAdminKey(data));
+};
+
 /**
  * Runs `use` with the stores of the configured data directory.
  * @throws Problem `conflict` when another process holds it that can't be asked
@@ -122,10 +130,7 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
 export const withStores = async <T>(config: Config, use: (stores: Stores) => Promise<T>): Promise<T> => {
   const lock = tryLockData(config.data);
   if ("holder" in lock) {
-    const { holder } = lock;
-    if (holder?.url === undefined)
-      throw new Problem("conflict", `the data directory \`${config.data}\` is held by another process`);
-    return use(httpStores(sender(holder.url, readAdminKey(config.data))));
+    return use(httpStores(senderTo(lock.holder, config)));
   }
   try {
     const stores = await fileStores(config);
@@ -137,4 +142,18 @@ export const withStores = async <T>(config: Config, use: (stores: Stores) => Pro
   } finally {
     lock.release();
   }
+};
+
+/**
+ * Runs `use` with the service that holds the data directory, as its administrator.
+ * @throws Problem `not_ready` when none runs, `conflict` when another process holds the directory
+ */
+export const withService = async <T>(config: Config, use: (send: Send) => Promise<T>): Promise<T> => {
+  const lock = tryLockData(config.data);
+  if ("holder" in lock) return use(senderTo(lock.holder, config));
+  lock.release();
+  throw new Problem(
+    "not_ready",
+    `no service runs on the data directory \`${config.data}\`: budgets are kept by \`remit serve\`, which must run`,
+  );
 };

@@ -38,6 +38,13 @@ export const parseInstant = (text: string, now: number = Date.now()): number => 
   return at;
 };
 
+/** RFC 3339, or a date (UTC), in the past or to come; in microseconds. */
+export const parseMoment = (text: string): number => {
+  const at = parseIso(text);
+  if (!Number.isSafeInteger(at) || at < 0) throw new InvalidArgumentError("expected RFC 3339 or YYYY-MM-DD");
+  return at;
+};
+
 /** `TYPE::ID`, or Cedar's `Name::Space::"id"` where the type has a namespace. */
 export const parseResource = (text: string): { type: string; id: string } => {
   const quoted = /^(.+?)::(".*")$/s.exec(text);

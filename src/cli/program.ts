@@ -2,11 +2,13 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { alertCommand } from "./alert.ts";
+import { budgetCommand } from "./budget.ts";
 import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { policyCommand } from "./policy.ts";
 import { serveCommand } from "./serve.ts";
+import { usageCommand } from "./usage.ts";
 
 const version = (): string => {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
@@ -24,4 +26,6 @@ export const program = (): Command =>
     .addCommand(policyCommand())
     .addCommand(ledgerCommand())
     .addCommand(callerCommand())
-    .addCommand(alertCommand());
+    .addCommand(alertCommand())
+    .addCommand(budgetCommand())
+    .addCommand(usageCommand());
