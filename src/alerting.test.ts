@@ -61,13 +61,17 @@ const spend = async (usdMicros: number): Promise<void> => {
   expect(settled.status).toBe(200);
 };
 
-test("F17: each threshold that is crossed arrives once, signed", async () => {
+const heard = (type: string): { data: Record<string, unknown> }[] =>
+  received
+    .map(({ body }) => JSON.parse(body) as { type: string; data: Record<string, unknown> })
+    .filter((alert) => alert.type === type);
+
+test("F17: each threshold that is crossed, and a rate that is too fast, arrive once and signed", async () => {
   for (let n = 0; n < 4; n++) await spend(1_100_000);
-  await until(() => received.length >= 2);
-  const alerts = received.map(
-    ({ body }) => JSON.parse(body) as { type: string; data: Record<string, unknown> },
-  );
-  expect(alerts.map(({ data }) => data["threshold"]).sort()).toEqual([50, 80]);
+  await until(() => heard("budget.threshold").length >= 2 && heard("budget.burn_rate").length >= 1);
+  const thresholds = heard("budget.threshold").map(({ data }) => Number(data["threshold"]));
+  expect(thresholds.sort((a, b) => a - b)).toEqual([50, 80]);
+  expect(heard("budget.burn_rate").map(({ data }) => data["rate"])).toEqual(["fast"]);
   const now = Math.floor(Date.now() / 1000);
   for (const { headers, body } of received)
     expect(verify(headers as Record<string, string>, body, [readSecret(secret)], now)).toMatchObject({

@@ -131,6 +131,12 @@ const askCheck = async (ask: Promise<{ ok: true } | { ok: false; error: string }
   }
 };
 
+/** A policy set that nothing needs any more is forgotten by the judge. */
+const worldsOf = ({ calls }: Writer, log: Logger): Worlds =>
+  createWorlds((policySet) => {
+    void calls.call("retire", policySet).catch((error: unknown) => log.warn({ err: error }, "retire"));
+  });
+
 const checksOf = async (
   worlds: Worlds,
   loading: Loading,
@@ -224,11 +230,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const writer = startWriter(config, options.ledgerPagesMax, log);
     undo.push(() => writer.worker.terminate());
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
-    const worlds = createWorlds((policySet) => {
-      void writer.calls
-        .call("retire", policySet)
-        .catch((error: unknown) => log.warn({ err: error }, "retire"));
-    });
+    const worlds = worldsOf(writer, log);
     const loading: Loading = { errors: [] };
     const loader = await startLoading(config, writer.calls, worlds, loading, { log, metrics });
     undo.push(() => loader.stop());

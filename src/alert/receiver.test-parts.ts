@@ -6,13 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Calls } from "../kit/thread.ts";
 import { openDatabase } from "../store/sqlite/open.ts";
-import {
-  connectOutbox,
-  outboxHandlers,
-  type OutboxRows,
-  outboxRows,
-  outboxTables,
-} from "../store/sqlite/outbox.ts";
+import { connectOutbox, outboxHandlers, type OutboxRows, outboxRows } from "../store/sqlite/outbox.ts";
 import type { Alert } from "./alert.ts";
 import type { Sink } from "./sink.ts";
 import type { OutboxStore } from "./store.ts";
@@ -83,7 +77,6 @@ export type Outbox = {
 export const openOutbox = (old?: string): Outbox => {
   const file = old ?? join(mkdtempSync(join(tmpdir(), "remit-outbox-")), "remit.db");
   const db = openDatabase(file);
-  if (old === undefined) db.exec(outboxTables);
   const rows = outboxRows(db);
   const handlers = outboxHandlers(rows);
   const calls: Calls = {

@@ -92,6 +92,8 @@ export type Touch = {
   start: Micros;
   countedFrom: Micros;
   resetsAt?: Micros;
+  /** How long the window is; absent for a lifetime. */
+  spanMicros?: number;
   alerts: number[];
 };
 

@@ -3,6 +3,7 @@ import type { Micros } from "../kit/clock.ts";
 import type { JsonValue } from "../kit/json.ts";
 import { isObject } from "../kit/json.ts";
 import { accountsMax } from "./account.ts";
+import { spanOf } from "./burn.ts";
 import { pricedAmounts } from "./admit.ts";
 import {
   type Amounts,
@@ -77,6 +78,7 @@ const askedOf = (budget: Budget, amounts: Amounts, due: boolean): Asked => {
 const touchOf = (budget: Budget, probe: Probe, values: string[][], amount: number): Touch => {
   const { id, unit, mode, limit, per, window, onLapse, alerts } = budget;
   const resets = resetsAt(window, probe.at);
+  const span = spanOf(window, probe.at);
   return {
     budget: id,
     unit,
@@ -90,6 +92,7 @@ const touchOf = (budget: Budget, probe: Probe, values: string[][], amount: numbe
     start: periodAt(window, probe.at).start,
     countedFrom: countedFrom(window, probe.at),
     ...(resets === undefined ? {} : { resetsAt: resets }),
+    ...(span === undefined ? {} : { spanMicros: span }),
     alerts,
   };
 };

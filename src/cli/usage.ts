@@ -27,6 +27,9 @@ const parseGroups = (text: string): Group[] => {
   return wanted.filter(isGroup);
 };
 
+const text = (value: unknown): string =>
+  typeof value === "string" || typeof value === "number" ? String(value) : "";
+
 const sumsShape = z.object({
   usage: z.array(
     z.looseObject({
@@ -62,7 +65,7 @@ const show = async (options: UsageOptions): Promise<void> => {
   }
   const { usage } = sumsShape.parse(answer);
   const rowOf = (sum: (typeof usage)[number]): string[] => [
-    ...by.map((group) => String(sum[group] ?? "")),
+    ...by.map((group) => text(sum[group])),
     sum.unit,
     amountText(sum.amount, sum.unit),
   ];

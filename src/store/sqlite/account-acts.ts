@@ -81,8 +81,20 @@ const debit = (desk: Desk, command: UsageCommand): UsageView => {
   desk.consumed(index, at, amounts, whose);
   if (whose.run !== undefined) desk.runs.count(whose.run, 0, amounts["usd_micros"] ?? 0);
   for (const { row, budget, account, unit, start, limit, used, amount, touch } of loaded) {
-    const { alerts } = touch;
-    desk.told.crossed({ row, budget, account, unit, start, limit, used: used + amount, alerts, at });
+    const { alerts, spanMicros } = touch;
+    desk.told.crossed({
+      row,
+      budget,
+      account,
+      unit,
+      start,
+      limit,
+      used: used + amount,
+      alerts,
+      at,
+      more: amount,
+      ...(spanMicros === undefined ? {} : { spanMicros }),
+    });
   }
   return { source, id: event, amounts, duplicate: false };
 };

@@ -148,9 +148,11 @@ const debit = (
 };
 
 const crossingsOf = (loaded: readonly Loaded[], facts: Facts, after: readonly Balance[]): Crossing[] =>
-  loaded.map(({ row, start, touch }, position) => {
-    const { budget, account, unit, limit, used } = after[position]!;
-    return { row, budget, account, unit, start, limit, used, alerts: touch.alerts, at: facts.at };
+  loaded.map(({ row, start, touch: { alerts, spanMicros } }, position) => {
+    const { budget, account, unit, limit, used, as, amount } = after[position]!;
+    const more = as === "use" ? amount : 0;
+    const span = spanMicros === undefined ? {} : { spanMicros };
+    return { row, budget, account, unit, start, limit, used, alerts, at: facts.at, more, ...span };
   });
 
 /** A question that policies permit, at the budgets. */

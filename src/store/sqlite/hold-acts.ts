@@ -1,6 +1,7 @@
 /** What becomes of holds: settled, released, extended, lapsed; each with its entry, in one act. */
 import Sqlite, { type Database } from "better-sqlite3";
 import { alertId } from "../../alert/alert.ts";
+import { spanOf } from "../../budget/burn.ts";
 import { fitOf } from "../../budget/admit.ts";
 import type { Amounts, Budget } from "../../budget/budget.ts";
 import {
@@ -111,6 +112,7 @@ const tellCrossings = (desk: Desk, book: Book, moves: readonly LineMove[], at: M
       budget.window.kind === "rolling"
         ? desk.accounts.balance(row, countedFrom(budget.window, at))
         : desk.accounts.balance(row, start, start);
+    const span = spanOf(budget.window, at);
     desk.told.crossed({
       row,
       budget: id,
@@ -121,6 +123,8 @@ const tellCrossings = (desk: Desk, book: Book, moves: readonly LineMove[], at: M
       used: now,
       alerts: budget.alerts,
       at,
+      more: used,
+      ...(span === undefined ? {} : { spanMicros: span }),
     });
   }
 };

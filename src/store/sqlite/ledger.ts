@@ -169,6 +169,12 @@ const teller =
     if (outbox.insertAlert(alert, sinksFor(sinks, alert.type))) tell(alert);
   };
 
+const budgetOf = (book: Room["book"], id: string): Budget => {
+  const budget = book.get(id);
+  if (!budget) throw new Problem("not_found", `there is no budget \`${id}\``, { field: "budget" });
+  return budget;
+};
+
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
@@ -219,11 +225,8 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
       return faults;
     },
-    accounts: (id, at, limit, after) => {
-      const budget = book.get(id);
-      if (!budget) throw new Problem("not_found", `there is no budget \`${id}\``, { field: "budget" });
-      return views.accounts(room().desk.accounts, budget, at, limit, after);
-    },
+    accounts: (id, at, limit, after) =>
+      views.accounts(room().desk.accounts, budgetOf(book, id), at, limit, after),
     ...readsOf(db),
     outbox,
     writable: () => {

@@ -196,6 +196,14 @@ const steps: readonly string[] = [
   ) strict, without rowid;
   create index consumption_at on consumption (at);
 
+  -- Use by the minute, for the rate; only as long back as a rule looks.
+  create table burn (
+    account integer not null references account,
+    minute integer not null,
+    used integer not null,
+    primary key (account, minute)
+  ) strict, without rowid;
+
   -- Which thresholds were told of: one alert for each account, window, threshold and limit of then.
   create table told (
     account integer not null references account,
