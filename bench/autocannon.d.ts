@@ -11,8 +11,9 @@ declare module "autocannon" {
     sampleInt: number;
     method: "POST";
     headers: Record<string, string>;
-    body: string;
-    expectBody: string;
+    requests: readonly { body: string }[];
+    setupClient: (client: { setRequests: (requests: readonly { body: string }[]) => void }) => void;
+    verifyBody: (body: string) => boolean;
   };
   type Result = { "2xx": number; non2xx: number; errors: number; timeouts: number; mismatches: number };
   type Instance = EventEmitter & PromiseLike<Result>;

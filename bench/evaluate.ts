@@ -19,12 +19,14 @@ const warmUpSeconds = 3;
 const warmUpConnections = 64;
 
 const question: Question = {
-  body: JSON.stringify({
-    subject: { type: "Agent", id: "spiffe://example.org/agents/a11y-auditor" },
-    action: { name: "read" },
-    resource: { type: "Website", id: "https://www.acme.example" },
-  }),
-  answer: JSON.stringify({ decision: true }),
+  bodies: [
+    JSON.stringify({
+      subject: { type: "Agent", id: "spiffe://example.org/agents/a11y-auditor" },
+      action: { name: "read" },
+      resource: { type: "Website", id: "https://www.acme.example" },
+    }),
+  ],
+  isRight: (answer) => answer === JSON.stringify({ decision: true }),
 };
 
 const variants = {

