@@ -14,8 +14,8 @@ import { openLedger } from "../src/store/sqlite/ledger.ts";
 export type HammerOptions = {
   cycles: number;
   callers: number;
-  /** Between start and SIGKILL, at least and at most. */
-  roundMs: readonly [number, number];
+  /** How many answers there are between start and SIGKILL, at least and at most. */
+  answers: readonly [number, number];
   /** Hears how far it is. */
   progress?: (cycle: number) => void;
 };
@@ -44,7 +44,7 @@ const limits: Record<string, number> = {
   "agent-usd": 20_000,
   "run-usd": 15_000,
   calls: 400,
-  slots: 24,
+  slots: 48,
 };
 
 const files: Record<string, string> = {
@@ -287,11 +287,14 @@ const audit = (dir: string, told: Told): void => {
   }
 };
 
+const answered = ({ permits, denials, settled, released, extended }: HammerSummary): number =>
+  permits + denials + settled + released + extended;
+
 /** Starts, hammers and kills as often as is asked, on one data directory; gives what came of it. */
 export const hammer = async ({
   cycles,
   callers,
-  roundMs,
+  answers,
   progress,
 }: HammerOptions): Promise<HammerSummary> => {
   const dir = tempDir();
@@ -318,9 +321,11 @@ export const hammer = async ({
     const child = await startIn(dir);
     await beginRuns(child.url);
     const loops = Array.from({ length: callers }, (_, n) => caller(child.url, told, `${cycle}-${n}`));
+    const [least, most] = answers;
+    const enough = answered(summary) + least + random(most - least + 1);
+    await until(() => answered(summary) >= enough, 60_000);
     // Any moment is as good as another: the kill falls between, before and inside commits.
-    const [least, most] = roundMs;
-    await sleep(least + Math.random() * (most - least));
+    await sleep(random(10));
     const ended = once(child.process, "exit");
     child.process.kill("SIGKILL");
     await ended;
