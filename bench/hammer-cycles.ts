@@ -85,6 +85,10 @@ const startIn = async (dir: string): Promise<Child> => {
   let text = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  // Whoever stops the hammer leaves no service behind.
+  const end = (): boolean => child.kill("SIGKILL");
+  process.once("exit", end);
+  child.once("exit", () => process.off("exit", end));
   await until(() => /listens on (http:\S+)/.test(text) || child.exitCode !== null);
   const [, url] = /listens on (http:\S+)/.exec(text) ?? [];
   if (url === undefined) throw new Error(`the service didn't start: ${text}`);

@@ -8,6 +8,8 @@ const { values } = parseArgs({
 const cycles = Math.min(1000, Number(values.cycles));
 const callers = Math.min(256, Number(values.callers));
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+
 const startedMs = performance.now();
 const summary = await hammer({
   cycles,
