@@ -1,10 +1,12 @@
 /** Edits take effect whole, within a second, or not at all: over HTTP, with real folders. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import {
   post,
   startTestService,
+  tempDir,
   type TestOptions,
   type TestService,
   until,
@@ -194,4 +196,34 @@ test("no request ever sees half a set, while sets change under load", async () =
   await Promise.all(loads);
   expect(digests.size).toBe(12);
   expect([...seen].sort()).toEqual(["[false,true]", "[true,false]"]);
+});
+
+test("a folder that is a link is taken over whole when the link is turned, even while it is being read", async () => {
+  const dir = tempDir();
+  for (const version of ["a", "b"]) {
+    mkdirSync(join(dir, version, "entities"), { recursive: true });
+    for (let n = 0; n < 200; n++) {
+      const text = `@id("p${n}") permit (principal, action, resource) when { context.remit.caller == "${version}" };`;
+      writeFileSync(join(dir, version, `${n}.cedar`), text);
+    }
+  }
+  const turn = (version: string): void => {
+    symlinkSync(version, join(dir, "next"));
+    renameSync(join(dir, "next"), join(dir, "policies"));
+  };
+  turn("a");
+  const service = await start({ settings: { policies: join(dir, "policies"), reload_interval_ms: "20" } });
+  const digest = async (): Promise<string> => (await ready(service)).checks["policy_set"]!.digest!;
+  const first = await digest();
+  turn("b");
+  await until(async () => (await digest()) !== first);
+  const seen = new Set([first, await digest()]);
+  for (let n = 0; n < 40; n++) {
+    turn(n % 2 === 0 ? "a" : "b");
+    for (let look = 0; look < 8; look++) {
+      await sleep(10);
+      seen.add(await digest());
+    }
+  }
+  expect(seen.size).toBe(2);
 });

@@ -50,8 +50,16 @@ const run = async ({ folders, intervalMs, judge }: Start): Promise<void> => {
     return budgets.map(({ budget, message }) => ({ message, ...placeOfBudget(budget) }));
   };
 
+  let loaded = await signature(folders).catch(() => "");
+
+  /** Loads the files that `loaded` stands for; what changed while it was read is left for the next look. */
   const load = async (): Promise<LoadError[]> => {
-    const snapshot = buildSnapshot(compiler, await readFolders(folders));
+    const files = await readFolders(folders);
+    if (files.signature !== loaded) {
+      loaded = "";
+      return [];
+    }
+    const snapshot = buildSnapshot(compiler, files);
     if ("errors" in snapshot) return snapshot.errors;
     const refused = await install(snapshot);
     if (refused.length > 0) return refused;
@@ -71,7 +79,6 @@ const run = async ({ folders, intervalMs, judge }: Start): Promise<void> => {
     }
   };
 
-  let loaded = await signature(folders).catch(() => "");
   for (let first = true; ; first = false) {
     let failure: LoadError[] | undefined;
     try {

@@ -66,6 +66,8 @@ export type FolderFiles = {
   agents: TextFile | undefined;
   budgets: TextFile | undefined;
   prices: TextFile | undefined;
+  /** `signatureOf` the files as they were when they were read. */
+  signature: string;
 };
 
 const agentsFile = "agents.yaml";
@@ -97,13 +99,21 @@ export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
   const paths = await snapshotPaths(folders);
   const read = (of: readonly string[]): Promise<TextFile[]> => readFiles(of, namesIn(folders));
   const isAgents = (path: string): boolean => path === join(folders.entities, agentsFile);
+  const policies = await read(paths.policies);
+  const schemas = await read(paths.schemas);
+  const known = await read(paths.entities);
+  const budgets = await read(paths.budgets);
+  const agentsAt = paths.entities.findIndex(isAgents);
   return {
-    policies: await read(paths.policies),
-    schemas: await read(paths.schemas),
-    entities: await read(paths.entities.filter((path) => !isAgents(path))),
-    agents: (await read(paths.entities.filter(isAgents)))[0],
-    budgets: (await read(paths.budgets.filter((path) => basename(path) === budgetsFile)))[0],
-    prices: (await read(paths.budgets.filter((path) => basename(path) === pricesFile)))[0],
+    policies,
+    schemas,
+    entities: known.filter((_file, position) => position !== agentsAt),
+    agents: known[agentsAt],
+    budgets: budgets[paths.budgets.findIndex((path) => basename(path) === budgetsFile)],
+    prices: budgets[paths.budgets.findIndex((path) => basename(path) === pricesFile)],
+    signature: [policies, schemas, known, budgets]
+      .flatMap((files) => files.map(({ mark }) => mark))
+      .join("\n"),
   };
 };
 

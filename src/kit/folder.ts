@@ -1,9 +1,13 @@
 /** Reads folders of text files, and notices when they change, by looking: that works on every file system and mount. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-/** A text file: its path below the folder's own name, for messages, and its text. */
-export type TextFile = { file: string; text: string };
+/** A text file: its path below the folder's own name, for messages, its text, and what told it from every other. */
+export type TextFile = { file: string; text: string; mark: string };
+
+const markOf = (path: string, { ino, size, mtimeNs }: BigIntStats): string =>
+  `${path} ${ino} ${size} ${mtimeNs}`;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -21,6 +25,17 @@ export const listFolder = async (folder: string, wanted: (name: string) => boole
   return paths;
 };
 
+/** The bytes of a file and its mark, both of the file that was opened, whatever stands under its name by now. */
+const readMarked = async (path: string): Promise<{ bytes: Uint8Array; mark: string }> => {
+  const handle = await open(path);
+  try {
+    const mark = markOf(path, await handle.stat({ bigint: true }));
+    return { bytes: await handle.readFile(), mark };
+  } finally {
+    await handle.close();
+  }
+};
+
 /** Reads files as UTF-8. @throws Error naming the file that isn't UTF-8 or can't be read */
 export const readFiles = async (
   paths: readonly string[],
@@ -28,9 +43,9 @@ export const readFiles = async (
 ): Promise<TextFile[]> => {
   const files: TextFile[] = [];
   for (const path of paths) {
-    const bytes = await readFile(path);
+    const { bytes, mark } = await readMarked(path);
     try {
-      files.push({ file: name(path), text: utf8.decode(bytes) });
+      files.push({ file: name(path), text: utf8.decode(bytes), mark });
     } catch (error) {
       throw new Error(`${name(path)}: not valid UTF-8`, { cause: error });
     }
@@ -38,13 +53,10 @@ export const readFiles = async (
   return files;
 };
 
-/** A text that differs when any of the files was written, replaced, added or taken away. */
+/** A text that differs when any of the files was written, replaced, added or taken away: their marks, a line each. */
 export const signatureOf = async (paths: readonly string[]): Promise<string> => {
-  const parts = await Promise.all(
-    paths.map(async (path) => {
-      const { ino, size, mtimeNs } = await stat(path, { bigint: true });
-      return `${path} ${ino} ${size} ${mtimeNs}`;
-    }),
+  const marks = await Promise.all(
+    paths.map(async (path) => markOf(path, await stat(path, { bigint: true }))),
   );
-  return parts.join("\n");
+  return marks.join("\n");
 };
