@@ -1,5 +1,5 @@
 /** Reads folders of text files, and notices when they change, by looking: that works on every file system and mount. */
-import type { BigIntStats } from "node:fs";
+import type { BigIntStats, Dirent } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -11,15 +11,20 @@ const markOf = (path: string, { ino, size, mtimeNs }: BigIntStats): string =>
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** Follows links: mounted configuration is often a link to a dated folder. One that leads nowhere is no folder. */
+const isFolder = async (item: Dirent, path: string): Promise<boolean> =>
+  item.isDirectory() ||
+  (item.isSymbolicLink() && ((await stat(path).catch(() => undefined))?.isDirectory() ?? false));
+
 /** Paths of the files below `folder` whose name passes, sorted; names with a leading dot are passed over. */
 export const listFolder = async (folder: string, wanted: (name: string) => boolean): Promise<string[]> => {
   const paths: string[] = [];
-  for (const name of (await readdir(folder)).sort()) {
+  const found = await readdir(folder, { withFileTypes: true });
+  for (const item of found.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const { name } = item;
     if (name.startsWith(".")) continue;
     const path = join(folder, name);
-    // Follows links: mounted configuration is often a link to a dated folder.
-    const isFolder = (await stat(path)).isDirectory();
-    if (isFolder) paths.push(...(await listFolder(path, wanted)));
+    if (await isFolder(item, path)) paths.push(...(await listFolder(path, wanted)));
     else if (wanted(name)) paths.push(path);
   }
   return paths;
