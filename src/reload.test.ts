@@ -36,7 +36,10 @@ const only = (permitted: string, forbidden: string): string => `
 @id("no") forbid (principal, action == Action::"read", resource == record::"${forbidden}");
 `;
 
-type Ready = { status: string; checks: Record<string, { status: string; error?: string; digest?: string }> };
+type Ready = {
+  status: string;
+  checks: Record<string, { status: string; error?: string; digest?: string; since?: string }>;
+};
 const ready = async (service: TestService): Promise<Ready & { http: number }> => {
   const response = await fetch(`${service.url}/readyz`);
   return { ...((await response.json()) as Ready), http: response.status };
@@ -150,6 +153,10 @@ test("a folder that vanishes changes nothing until it is back", async () => {
   renameSync(join(service.dir, "policies"), join(service.dir, "gone"));
   await until(async () => (await ready(service)).status === "stale");
   expect(await decide(service, "record-1")).toBe(true);
+  const { since } = (await ready(service)).checks["policy_set"]!;
+  await sleep(4 * service.config.reloadIntervalMs);
+  // Told once, not at every look.
+  expect((await ready(service)).checks["policy_set"]!.since).toBe(since);
   renameSync(join(service.dir, "gone"), join(service.dir, "policies"));
   await until(async () => (await ready(service)).status === "ready");
 });

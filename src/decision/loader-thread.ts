@@ -79,6 +79,7 @@ const run = async ({ folders, intervalMs, judge }: Start): Promise<void> => {
     }
   };
 
+  let thrown: string | undefined;
   for (let first = true; ; first = false) {
     let failure: LoadError[] | undefined;
     try {
@@ -88,9 +89,12 @@ const run = async ({ folders, intervalMs, judge }: Start): Promise<void> => {
         loaded = await settled();
         failure = await load();
       }
+      if (failure) thrown = undefined;
     } catch (error) {
-      failure = [{ message: errorText(error), file: "folders" }];
-      // A folder that vanished or a full disk is tried again at the next look.
+      const message = errorText(error);
+      // A folder that vanished or a full disk is tried again at the next look, but told once.
+      if (message !== thrown) failure = [{ message, file: "folders" }];
+      thrown = message;
       loaded = "";
     }
     if (failure && failure.length > 0) tell({ kind: "errors", errors: failure });
