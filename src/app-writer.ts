@@ -12,7 +12,6 @@ import { systemClock } from "./kit/clock.ts";
 import { serveCalls } from "./kit/thread.ts";
 import { createReferenceEngine, type Engine } from "./policy/engine.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
-import type { BookFault } from "./store/sqlite/book.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { ledgerHandlers } from "./store/sqlite/threaded.ts";
 
@@ -28,30 +27,33 @@ const errorText = (error: unknown): string => (error instanceof Error ? error.me
 /** Takes policy sets in from the loader: kept durably first, so that whatever they decide can be judged again. */
 const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void => {
   let policies: CompiledPolicy[] = [];
-  let error: string | undefined;
-  let refused: BookFault[] = [];
-  port.on("message", (message: ToJudge) => {
+  const keep = ({ digest, source, budgets }: Extract<ToJudge, { kind: "keep" }>): FromJudge => {
+    try {
+      ledger.keepPolicySet({ digest, body: source });
+      const refused = ledger.takeBook(budgets);
+      if (refused.length > 0) policies = [];
+      return { budgets: refused };
+    } catch (cause) {
+      policies = [];
+      return { error: `the ledger can't keep the policy set: ${errorText(cause)}` };
+    }
+  };
+  const take = (message: ToJudge): FromJudge => {
     switch (message.kind) {
       case "policies":
         policies.push(...message.policies);
-        return;
+        return {};
       case "keep":
-        try {
-          ledger.keepPolicySet({ digest: message.digest, body: message.source });
-          refused = ledger.takeBook(message.budgets);
-        } catch (cause) {
-          error = `the ledger can't keep the policy set: ${errorText(cause)}`;
-        }
-        return;
+        return keep(message);
       case "install": {
         const { digest, actions } = message;
-        if (error === undefined && refused.length === 0) engine.install({ digest, policies, actions });
-        port.postMessage((error === undefined ? { budgets: refused } : { error }) satisfies FromJudge);
+        engine.install({ digest, policies, actions });
         policies = [];
-        error = undefined;
+        return {};
       }
     }
-  });
+  };
+  port.on("message", (message: ToJudge) => port.postMessage(take(message)));
 };
 
 const start = ({ file, pagesMax, sinks }: WriterStart): void => {

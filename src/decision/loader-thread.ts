@@ -37,17 +37,24 @@ const run = async ({ folders, intervalMs, judge }: Start): Promise<void> => {
   const cedar = createCedar();
   const compiler = createCompiler(cedar);
 
-  const send = (message: ToJudge): void => judge.postMessage(message);
-
-  /** Hands the policies to the judge and waits until it holds them durably. */
-  const install = async ({ set, source, head, placeOfBudget }: Snapshot): Promise<LoadError[]> => {
+  /** Tells the judge and waits until it has taken it in: between parts it answers questions. */
+  const send = async (message: ToJudge): Promise<FromJudge> => {
     const answer = new Promise<FromJudge>((resolve) => judge.once("message", resolve));
-    for (const policies of parts(set.policies)) send({ kind: "policies", policies });
-    send({ kind: "keep", digest: set.digest, source, budgets: head.book.budgets });
-    send({ kind: "install", digest: set.digest, actions: set.actions });
-    const { error, budgets = [] } = await answer;
-    if (error !== undefined) throw new Error(error);
-    return budgets.map(({ budget, message }) => ({ message, ...placeOfBudget(budget) }));
+    judge.postMessage(message);
+    const taken = await answer;
+    if (taken.error !== undefined) throw new Error(taken.error);
+    return taken;
+  };
+
+  /** Hands the policies to the judge, which then holds them durably; or says what the ledger has against the budgets. */
+  const install = async ({ set, source, head, placeOfBudget }: Snapshot): Promise<LoadError[]> => {
+    for (const policies of parts(set.policies)) await send({ kind: "policies", policies });
+    const { budgets } = head.book;
+    const { budgets: refused = [] } = await send({ kind: "keep", digest: set.digest, source, budgets });
+    if (refused.length > 0)
+      return refused.map(({ budget, message }) => ({ message, ...placeOfBudget(budget) }));
+    await send({ kind: "install", digest: set.digest, actions: set.actions });
+    return [];
   };
 
   let loaded = await signature(folders).catch(() => "");

@@ -23,7 +23,7 @@ export type ToJudge =
   | { kind: "keep"; digest: string; source: string; budgets: Budget[] }
   | { kind: "install"; digest: string; actions: CedarEntity[] };
 
-/** Judge to loader: taken in, or why not; `budgets` are those that contradict what the ledger has counted. */
+/** Judge to loader, to each of its messages: taken in, or why not; `budgets` are those that contradict what the ledger has counted. */
 export type FromJudge = { error?: string; budgets?: { budget: string; message: string }[] };
 
 export type LoaderEvents = {
