@@ -1,5 +1,5 @@
 /**
- * What one evaluation over HTTP costs, beside a bare Hono handler: `npm run bench:evaluate -- --seconds 60 --rounds 3`.
+ * What one evaluation over HTTP costs, beside a bare Hono handler: `npm run bench:evaluate -- --seconds 50 --rounds 3`.
  * Rounds interleave the two and turn their order around, each with fresh processes, so that a slow minute of the machine
  * hits both; the table shows medians. Trust the ratios, not the figures: the load comes from the same machine.
  */
@@ -88,7 +88,7 @@ const numberOf = (name: string, text: string): number => {
 const main = async (): Promise<void> => {
   const { values } = parseArgs({
     options: {
-      seconds: { type: "string", default: "60" },
+      seconds: { type: "string", default: "50" },
       rounds: { type: "string", default: "3" },
       data: { type: "string", default: tmpdir() },
     },
