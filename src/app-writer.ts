@@ -82,7 +82,8 @@ const start = ({ file, pagesMax, sinks }: WriterStart): void => {
   serveCalls(port, {
     ...ledgerHandlers(ledger),
     connect: (loader: MessagePort) => takePolicies(loader, engine, ledger),
-    retire: (digest: string) => engine.retire(digest),
+    retire: ({ policySet, worlds }: { policySet: string; worlds: number }) =>
+      engine.retire(policySet, worlds),
     selfTest: () => engine.selfTest(),
   });
 };

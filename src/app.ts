@@ -133,8 +133,10 @@ const askCheck = async (ask: Promise<{ ok: true } | { ok: false; error: string }
 
 /** A policy set that nothing needs any more is forgotten by the judge. */
 const worldsOf = ({ calls }: Writer, log: Logger): Worlds =>
-  createWorlds((policySet) => {
-    void calls.call("retire", policySet).catch((error: unknown) => log.warn({ err: error }, "retire"));
+  createWorlds((policySet, count) => {
+    void calls
+      .call("retire", { policySet, worlds: count })
+      .catch((error: unknown) => log.warn({ err: error }, "retire"));
   });
 
 const checksOf = async (

@@ -11,11 +11,16 @@ export type Worlds = {
   replace: (world: World) => void;
 };
 
-/** `retire` is told of policy sets that no world in force and no question needs any more. */
-export const createWorlds = (retire: (policySet: string) => void): Worlds => {
+/**
+ * `retire` is told of policy sets that no world in force and no question needs any more, and how many worlds had it:
+ * each was installed, and one that is on its way here already mustn't lose its policies.
+ */
+export const createWorlds = (retire: (policySet: string, worlds: number) => void): Worlds => {
   let inForce: World | undefined;
   /** Policy set → how many questions and worlds in force need it. */
   const needed = new Map<string, number>();
+  /** Policy set → how many worlds had it since it was last retired. */
+  const had = new Map<string, number>();
   const need = (policySet: string): void => {
     needed.set(policySet, (needed.get(policySet) ?? 0) + 1);
   };
@@ -26,7 +31,9 @@ export const createWorlds = (retire: (policySet: string) => void): Worlds => {
       return;
     }
     needed.delete(policySet);
-    retire(policySet);
+    const worlds = had.get(policySet)!;
+    had.delete(policySet);
+    retire(policySet, worlds);
   };
   const current = (): World => {
     if (!inForce) throw new Problem("not_ready", "no policies are loaded yet");
@@ -46,7 +53,9 @@ export const createWorlds = (retire: (policySet: string) => void): Worlds => {
     },
     replace: (world) => {
       const before = inForce;
-      need(world.head.policySet);
+      const { policySet } = world.head;
+      need(policySet);
+      had.set(policySet, (had.get(policySet) ?? 0) + 1);
       inForce = world;
       if (before) release(before.head.policySet);
     },

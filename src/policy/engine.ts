@@ -22,8 +22,8 @@ export type Engine = {
   name: "reference";
   /** Takes a policy set in, under its digest; questions may name it from now on. */
   install: (set: PolicySet) => void;
-  /** Forgets a policy set. */
-  retire: (digest: string) => void;
+  /** Takes back so many installations of a policy set, and forgets it with the last: an order to forget may be late. */
+  retire: (digest: string, installations: number) => void;
   /** Asks for each principal of the question in turn. @throws CedarTrap when the engine trapped; it has healed */
   ask: (digest: string, ask: CedarAsk) => EngineAnswer[];
   /** Decides two questions whose answers are known. Anything but the right answers is a reason not to serve. */
@@ -32,6 +32,8 @@ export type Engine = {
 
 type Installed = {
   set: PolicySet;
+  /** How often it was taken in and not taken back. */
+  installations: number;
   index: ScopeIndex;
   actions: Map<string, CedarEntity>;
   /** Candidates by their positions → the slot of their preparsed set. */
@@ -197,9 +199,19 @@ export const createReferenceEngine = (cedar: Cedar = createCedar()): Engine => {
   const sets = new Map<string, Installed>();
   const slots = createSlots(cedar);
   const install = (set: PolicySet): void => {
-    if (sets.has(set.digest)) return;
+    const held = sets.get(set.digest);
+    if (held) {
+      held.installations++;
+      return;
+    }
     const actions = new Map(set.actions.map((action) => [uidKey(action.uid), action]));
-    sets.set(set.digest, { set, index: indexByScope(set.policies), actions, composed: new Map() });
+    sets.set(set.digest, {
+      set,
+      installations: 1,
+      index: indexByScope(set.policies),
+      actions,
+      composed: new Map(),
+    });
   };
   install(knownAnswers);
   const ask: Engine["ask"] = (digest, question) => {
@@ -213,9 +225,12 @@ export const createReferenceEngine = (cedar: Cedar = createCedar()): Engine => {
   return {
     name: "reference",
     install,
-    retire: (digest) => {
+    retire: (digest, installations) => {
       const installed = sets.get(digest);
-      if (installed) slots.forget(installed);
+      if (!installed) return;
+      installed.installations -= installations;
+      if (installed.installations > 0) return;
+      slots.forget(installed);
       sets.delete(digest);
     },
     ask,

@@ -235,10 +235,21 @@ describe("the engine", () => {
     engine.install(two);
     engine.ask(one.digest, question());
     engine.ask(two.digest, question());
-    engine.retire(one.digest);
+    engine.retire(one.digest, 1);
     expect(() => engine.ask(one.digest, question())).toThrow("is installed");
     expect(engine.ask(two.digest, question())[0]).toMatchObject({ decision: "deny" });
   });
+});
+
+test("an order to forget a policy set that comes late leaves what was taken in since", () => {
+  const set = setOf('@id("p") permit (principal, action, resource);');
+  const engine = createReferenceEngine();
+  engine.install(set);
+  engine.install(set);
+  engine.retire(set.digest, 1);
+  expect(engine.ask(set.digest, question())[0]).toMatchObject({ decision: "allow" });
+  engine.retire(set.digest, 1);
+  expect(() => engine.ask(set.digest, question())).toThrow("is installed");
 });
 
 describe("slices are sound", () => {
