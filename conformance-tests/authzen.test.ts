@@ -7,12 +7,12 @@ const files = readCases();
 
 /** The requirements V, IM, EV, ES, MD, TR of AuthZEN 1.0 that bind a PDP and can be seen from outside. */
 const required = [
-  "V1 V3",
-  "IM1 IM2 IM3 IM4 IM5 IM6 IM7 IM8 IM9 IM10",
+  "V1 V2 V3",
+  "IM1 IM2 IM3 IM4 IM5 IM6 IM7 IM8 IM9 IM10 IM11",
   "EV1 EV2 EV3 EV4 EV5",
   "ES2 ES3 ES4 ES5 ES7 ES8 ES9 ES10 ES11 ES12 ES13 ES14 ES15 ES16 ES17",
-  "MD1 MD2 MD3 MD4 MD13 MD15 MD18 MD23",
-  "TR3 TR4 TR5 TR6 TR9 TR10 TR11 TR12 TR13 TR14 TR15 TR18 TR19 TR20",
+  "MD1 MD2 MD3 MD4 MD5 MD6 MD7 MD8 MD13 MD15 MD16 MD17 MD18 MD23",
+  "TR1 TR2 TR3 TR4 TR5 TR6 TR9 TR10 TR11 TR12 TR13 TR14 TR15 TR18 TR19 TR20",
 ].flatMap((ids) => ids.split(" "));
 
 let service: TestService;
