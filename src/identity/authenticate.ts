@@ -42,7 +42,8 @@ export const createAuthenticator = ({ callers, adminKeyHash, issuers }: Authenti
     let found: Caller | undefined = sameHash(hash, adminKeyHash) ? admin : undefined;
     // No early exit: how long it takes tells nothing of which caller was near.
     for (const caller of callers())
-      if (caller.keyHash !== undefined && sameHash(hash, caller.keyHash)) found = caller;
+      // The administrator's key stays the administrator's, whoever was added with it.
+      if (caller.keyHash !== undefined && sameHash(hash, caller.keyHash)) found ??= caller;
     if (!found) throw refused();
     return found;
   };

@@ -37,6 +37,8 @@ export const createCallerList = async (
         });
       if (reservedNames.includes(caller.name) || configured.some(({ name }) => name === caller.name))
         throw new Problem("conflict", `the caller name \`${caller.name}\` is taken`, { field: "name" });
+      if (caller.keyHash !== undefined && configured.some(({ keyHash }) => keyHash === caller.keyHash))
+        throw new Problem("conflict", "the key is another caller's", { field: "key_hash" });
       await store.addCaller(caller);
       await refresh();
     },

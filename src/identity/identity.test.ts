@@ -144,6 +144,15 @@ describe("authentication by key", () => {
     });
   });
 
+  test("takes the administrator's key for nobody else's, even if a caller has it too", () => {
+    const doubled = createAuthenticator({
+      callers: () => [callerOf("thief", { keyHash: admin.keyHash })],
+      adminKeyHash: admin.keyHash,
+      issuers: [],
+    });
+    expect(doubled(`Bearer ${admin.key}`)).toMatchObject({ name: "admin" });
+  });
+
   test("refuses everything else with one and the same answer", () => {
     const wrong = [
       "",
@@ -276,6 +285,19 @@ describe("the list of callers", () => {
     expect(again.active()).toEqual([]);
     expect(again.none()).toBe(false);
     after.close();
+  });
+
+  test("takes a key once: not that of a configured, an added or a revoked caller", async () => {
+    const store = storeIn(folder());
+    const list = await createCallerList([callerOf("file", { keyHash: hashKey("f") })], store);
+    await list.addCaller(callerOf("one", { keyHash: hashKey("1") }));
+    const add = (name: string, key: string): Promise<string> =>
+      rejected(list.addCaller(callerOf(name, { keyHash: hashKey(key) })));
+    expect([await add("two", "f"), await add("two", "1")]).toEqual(["conflict", "conflict"]);
+    await list.revokeCaller("one");
+    expect(await add("two", "1")).toBe("conflict");
+    await list.addCaller(callerOf("two", { keyHash: hashKey("2") }));
+    store.close();
   });
 
   test("refuses names that are reserved, configured or unfit, and revoking what it doesn't keep", async () => {

@@ -2,7 +2,7 @@
 import type { Caller } from "./caller.ts";
 
 export type CallerStore = {
-  /** Adds a caller. @throws Problem `conflict` when the name was ever used */
+  /** Adds a caller. @throws Problem `conflict` when the name or the key was ever used */
   addCaller: (caller: Caller) => Promise<void>;
   /** Every caller ever added, revoked ones too, by name. */
   callers: () => Promise<(Caller & { addedAt: string; revokedAt?: string })[]>;
