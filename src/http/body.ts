@@ -50,13 +50,24 @@ const readBytes = async (c: Context, limit: number): Promise<Uint8Array> => {
   return stream ? readCounted(stream, limit) : new Uint8Array();
 };
 
+/** Whatever breaks while a body arrives is its sender's or the network's. */
+const readWhole = async (c: Context, limit: number): Promise<Uint8Array> => {
+  try {
+    return await readBytes(c, limit);
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem("invalid_request", "the body did not arrive whole", { cause: error });
+  }
+};
+
 /**
  * The JSON value of a request's body.
- * @throws Problem `unsupported_content_type`, `payload_too_large`, `invalid_json` (naming the place)
+ * @throws Problem `unsupported_content_type`, `payload_too_large`, `invalid_json` (naming the place), `invalid_request`
+ * when it broke off
  */
 export const readBody = async (c: Context, limits: BodyLimits): Promise<JsonValue> => {
   checkType(c);
-  const bytes = await readBytes(c, limits.bodyBytesMax);
+  const bytes = await readWhole(c, limits.bodyBytesMax);
   if (bytes.length === 0) throw new Problem("invalid_json", "the body is empty");
   let text: string;
   try {
