@@ -13,13 +13,15 @@ export type Endpoint = (c: Context, request: Request) => Answer | Promise<Answer
 /** What may stand in a header and in a log line alike. */
 const requestIdPattern = /^[\x20-\x7e]{1,256}$/;
 
-/** W3C Trace Context §3.2: version, trace id, parent id, flags. */
-const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
+/**
+ * W3C Trace Context §3.2: version, trace id, parent id, flags. Version ff and ids of zeros are invalid; what follows
+ * the flags is for later versions only.
+ */
+const traceparent =
+  /^(?!ff)(?:00(?=.{53}$)|(?!00)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
-const traceIdOf = (c: Context): string | undefined => {
-  const id = traceparent.exec(c.req.header("traceparent") ?? "")?.[1];
-  return id === undefined || /^0+$/.test(id) ? undefined : id;
-};
+const traceIdOf = (c: Context): string | undefined =>
+  traceparent.exec(c.req.header("traceparent") ?? "")?.[1];
 
 /** @throws Problem `invalid_request` for a key that no one would recognise again */
 const idempotencyKeyOf = (c: Context): string | undefined => {
