@@ -84,11 +84,10 @@ const loopFinding = (
 
 /**
  * What the rules find wrong with one more question of a run, or nothing. The question counts: with `repeats: 5` the
- * fifth of its kind is the loop. Without a run only loops can be found.
+ * fifth of its kind is the loop.
  */
 export const runawayFinding = (
   rules: Runaway,
   state: RunState,
-  asked: { at: Micros; usdMicros: number; fingerprint: string; inRun: boolean },
-): RunawayFinding | undefined =>
-  (asked.inRun ? capFinding(rules, state, asked) : undefined) ?? loopFinding(rules, state, asked);
+  asked: { at: Micros; usdMicros: number; fingerprint: string },
+): RunawayFinding | undefined => capFinding(rules, state, asked) ?? loopFinding(rules, state, asked);

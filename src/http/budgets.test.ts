@@ -352,3 +352,13 @@ describe("what people see and change", () => {
     );
   });
 });
+
+test("outside a run, many who ask alike are no loop: the same question keeps its answer", async () => {
+  const question = {
+    subject: { type: "Agent", id: auditor },
+    action: { name: "read" },
+    resource: { type: "Website", id: "https://www.acme.example" },
+  };
+  for (let asked = 0; asked < 40; asked++)
+    expect((await send("POST", "/access/v1/evaluation", question)).text).toBe('{"decision":true}');
+});

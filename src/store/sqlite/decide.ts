@@ -63,25 +63,24 @@ const runRefusal = (desk: Desk, facts: Facts): Verdict | undefined => {
 /** What runaway protection says of a question, and its memory of it. */
 const runawayOf = (desk: Desk, facts: Facts, permitted: boolean): Verdict | undefined => {
   const { runaway, run, at, dryRun } = facts;
-  if (!runaway) return undefined;
-  const scope = run ?? `agent ${actingAgent(facts)}`;
-  const finding = runawayFinding(runaway.rules, desk.runs.state(run, scope, at), {
+  // Outside a run there is nothing to tell a loop from many who ask alike.
+  if (!runaway || run === undefined) return undefined;
+  const finding = runawayFinding(runaway.rules, desk.runs.state(run, at), {
     at,
     usdMicros: permitted ? (facts.demand?.amounts["usd_micros"] ?? 0) : 0,
     fingerprint: runaway.fingerprint,
-    inRun: run !== undefined,
   });
   if (dryRun) return finding && runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
-  desk.runs.remember(scope, runaway.fingerprint, at);
+  desk.runs.remember(run, runaway.fingerprint, at);
   if (!finding) return undefined;
   desk.told.tell({
-    id: alertId("runaway", [scope, finding.reason, runaway.fingerprint]),
+    id: alertId("runaway", [run, finding.reason, runaway.fingerprint]),
     type: "runaway",
     at,
     severity: runaway.rules.mode === "enforce" ? "critical" : "warning",
     title: `${actingAgent(facts) || "an agent"}: ${finding.reason.replaceAll("_", " ")}`,
     text: `${finding.detail}${runaway.rules.mode === "enforce" ? "; it is denied" : ""}.`,
-    data: { reason: finding.reason, agent: actingAgent(facts), ...(run === undefined ? {} : { run }) },
+    data: { reason: finding.reason, agent: actingAgent(facts), run },
   });
   return runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
 };

@@ -21,9 +21,9 @@ export type Runs = {
   bind: (claim: RunClaim) => { differs?: "caller" | "agent" | "parent_run" };
   /** The run and those above it, nearest first. */
   lineage: (id: string) => string[];
-  state: (run: string | undefined, scope: string, at: Micros) => RunState;
-  /** Remembers a question of a scope. */
-  remember: (scope: string, fingerprint: string, at: Micros) => void;
+  state: (run: string, at: Micros) => RunState;
+  /** Remembers a question of a run. */
+  remember: (run: string, fingerprint: string, at: Micros) => void;
   /** Adds to what a run has done, and the runs above it. */
   count: (run: string, calls: number, usdMicros: number) => void;
 };
@@ -43,13 +43,13 @@ export const createRuns = (db: Database): Runs => {
     .pluck();
   const count = db.prepare("update run set calls = calls + ?, usd_micros = usd_micros + ? where id = ?");
   const recent = db.prepare<[string], { n: number; fingerprint: string; at: number }>(
-    `select n, fingerprint, at from recent_question where scope = ? order by n desc limit ${recentMax}`,
+    `select n, fingerprint, at from recent_question where run = ? order by n desc limit ${recentMax}`,
   );
   const last = db
-    .prepare<[string], number | null>("select max(n) from recent_question where scope = ?")
+    .prepare<[string], number | null>("select max(n) from recent_question where run = ?")
     .pluck();
-  const remember = db.prepare("insert into recent_question (scope, n, at, fingerprint) values (?, ?, ?, ?)");
-  const forget = db.prepare("delete from recent_question where scope = ? and n <= ?");
+  const remember = db.prepare("insert into recent_question (run, n, at, fingerprint) values (?, ?, ?, ?)");
+  const forget = db.prepare("delete from recent_question where run = ? and n <= ?");
   const lineage = (id: string): string[] => {
     const found = [id];
     for (
@@ -76,8 +76,8 @@ export const createRuns = (db: Database): Runs => {
       return parent === undefined || row.parent === parent ? {} : { differs: "parent_run" };
     },
     lineage,
-    state: (run, scope, at) => {
-      const row = run === undefined ? undefined : find.get(run);
+    state: (run, at) => {
+      const row = find.get(run);
       return {
         startedAt: row?.started_at ?? at,
         calls: row?.calls ?? 0,
@@ -89,13 +89,13 @@ export const createRuns = (db: Database): Runs => {
             ? 0
             : rank.get(row.parent, row.started_at, row.started_at, row.id)!,
         depth: row?.depth ?? 0,
-        recent: recent.all(scope),
+        recent: recent.all(run),
       };
     },
-    remember: (scope, fingerprint, at) => {
-      const n = (last.get(scope) ?? 0) + 1;
-      remember.run(scope, n, at, fingerprint);
-      forget.run(scope, n - recentMax);
+    remember: (run, fingerprint, at) => {
+      const n = (last.get(run) ?? 0) + 1;
+      remember.run(run, n, at, fingerprint);
+      forget.run(run, n - recentMax);
     },
     count: (run, calls, usdMicros) => {
       for (const id of lineage(run)) count.run(id === run ? calls : 0, usdMicros, id);

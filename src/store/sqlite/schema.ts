@@ -162,13 +162,13 @@ const steps: readonly string[] = [
   ) strict, without rowid;
   create index run_parent on run (parent, started_at) where parent is not null;
 
-  -- What was asked lately within a run, or by an agent outside of any.
+  -- What was asked lately within a run.
   create table recent_question (
-    scope text not null,
+    run text not null,
     n integer not null,
     at integer not null,
     fingerprint text not null,
-    primary key (scope, n)
+    primary key (run, n)
   ) strict, without rowid;
 
   create table usage_event (
