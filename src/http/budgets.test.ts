@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { repository, startTestService, type TestService } from "../../conformance-tests/service.ts";
+import { repository, startTestService, type TestService, until } from "../../conformance-tests/service.ts";
 import { hashKey } from "../identity/key.ts";
 
 const auditor = "spiffe://example.org/agents/a11y-auditor";
@@ -361,4 +361,22 @@ test("outside a run, many who ask alike are no loop: the same question keeps its
   };
   for (let asked = 0; asked < 40; asked++)
     expect((await send("POST", "/access/v1/evaluation", question)).text).toBe('{"decision":true}');
+});
+
+test("a key keeps no permit alive: where nothing was held, a retry is judged by the policies of its own time", async () => {
+  const question = {
+    subject: { type: "Agent", id: auditor },
+    action: { name: "read" },
+    resource: { type: "Website", id: "https://www.acme.example" },
+  };
+  const ask = async (headers: Record<string, string> = {}): Promise<boolean> =>
+    (await send("POST", "/access/v1/evaluation", question, { headers })).body["decision"];
+  const headers = { "idempotency-key": "read-1" };
+  expect(await ask(headers)).toBe(true);
+  service.write(
+    "policies/closed.cedar",
+    '@id("closed") forbid (principal, action == Action::"read", resource);',
+  );
+  await until(async () => !(await ask()));
+  expect(await ask(headers)).toBe(false);
 });

@@ -206,7 +206,8 @@ const replay = (desk: Desk, bound: Bound, facts: Facts, first: { id: string; ver
   if (facts.refusal) return answered(bound.judge(facts, []));
   if (!first.verdict.decision) return answered(first.verdict);
   const hold = desk.holds.ofDecision(first.id);
-  if (hold === undefined) return answered(first.verdict);
+  // Nothing was consumed that could count twice, so the question is judged as it stands now: no answer outlives its policy.
+  if (hold === undefined) return { ...judgeFresh(desk, bound, facts), replayOf: first.id };
   const { state, expiresAt } = desk.holds.find(hold)!;
   return answered(state === "open" && expiresAt > facts.at ? first.verdict : finishedDenial());
 };
