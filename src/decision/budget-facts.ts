@@ -40,10 +40,15 @@ const tightest = (balances: readonly Balance[]): Map<string, Balance> => {
   return found;
 };
 
-/** The question for Cedar with the balances of this moment in it. */
-export const budgetFacts = (ask: CedarAsk, balances: readonly Balance[]): CedarAsk => {
+/** The question for Cedar with the balances of this moment in it, as far as a policy may look at them (`seen`). */
+export const budgetFacts = (
+  ask: CedarAsk,
+  balances: readonly Balance[],
+  seen: readonly string[] = [],
+): CedarAsk => {
   const remit = ask.context["remit"];
-  if (balances.length === 0 || !isObject(remit)) return ask;
-  const budgets = Object.fromEntries([...tightest(balances)].map(([id, balance]) => [id, factOf(balance)]));
+  const shown = seen.length === 0 ? [] : balances.filter(({ budget }) => seen.includes(budget));
+  if (shown.length === 0 || !isObject(remit)) return ask;
+  const budgets = Object.fromEntries([...tightest(shown)].map(([id, balance]) => [id, factOf(balance)]));
   return { ...ask, context: { ...ask.context, remit: { ...remit, budgets } } };
 };

@@ -73,7 +73,7 @@ export const createJudge =
   (facts: Facts, balances: Balances): Verdict => {
     if (facts.refusal) return verdictOf(false, facts.refusal.reason, [], facts.refusal.detail);
     if (!facts.ask) return verdictOf(false, "policy_error", [], "the facts hold no question for Cedar");
-    const answers = engine.ask(facts.policySet, budgetFacts(facts.ask, balances));
+    const answers = engine.ask(facts.policySet, budgetFacts(facts.ask, balances, facts.budgetsSeen));
     const answered: Answered[] = [];
     for (const answer of answers) {
       if ("failure" in answer) return verdictOf(false, "policy_error", [], answer.failure);

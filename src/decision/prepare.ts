@@ -252,11 +252,18 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     const { demand } = consumption;
     const remit = remitFacts(schema, chain, uid, { at: given.at, caller: caller.name, inputs, demand });
     const context = types.action.context.has("remit") ? { ...ask.context, remit } : ask.context;
-    return { ...facts, labels, ...consumption, ask: { ...ask, context } };
+    return { ...facts, labels, ...consumption, ...seenOf(world, demand), ask: { ...ask, context } };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     return { ...facts, refusal: error.refusal };
   }
+};
+
+/** Those of its budgets that Cedar must be told of: a policy may look at them. */
+const seenOf = ({ head }: World, demand: Facts["demand"]): Pick<Facts, "budgetsSeen"> => {
+  const touched = new Set(demand?.touches.map(({ budget }) => budget));
+  const budgetsSeen = head.budgetsSeen.filter((id) => touched.has(id));
+  return budgetsSeen.length === 0 ? {} : { budgetsSeen };
 };
 
 /** The body's key wins over the header's; tokens are no part of what is asked. */

@@ -100,6 +100,8 @@ export type Facts = {
   ask?: CedarAsk;
   /** What it asks of the budgets; absent where none counts it. */
   demand?: Demand;
+  /** Of the budgets that it asks, those that a policy may look at. */
+  budgetsSeen?: string[];
   /** Who acts in a run, and what no run may exceed. */
   runaway?: RunawayRules;
   /** The same key and fingerprint is the same question asked again. */

@@ -39,6 +39,8 @@ export type SnapshotHead = {
   schema: SchemaModel;
   reach: number;
   literals: Uid[];
+  /** The budgets that a policy may look at: no other need be told to Cedar. */
+  budgetsSeen: string[];
   /** Obligation types that policies of the set can impose. */
   obligationTypes: string[];
   book: BudgetBook;
@@ -219,6 +221,7 @@ export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot 
       schema,
       reach: compiled.reach,
       literals: compiled.literals,
+      budgetsSeen: compiled.budgetsSeen,
       obligationTypes: obligationTypesOf(set, budgets.book),
       book: budgets.book,
       prices: budgets.prices,

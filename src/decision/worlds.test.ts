@@ -10,6 +10,7 @@ const world = (policySet: string): World => ({
     schema: { types: new Map(), typeNames: new Map(), actionNames: new Map() },
     reach: 1,
     literals: [],
+    budgetsSeen: [],
     obligationTypes: [],
     book: { budgets: [], runaway: { mode: "off", run: {} } },
     prices: { version: "", models: new Map() },

@@ -22,20 +22,31 @@ const pathOf = (value: unknown): string[] | undefined => {
   return left && [...left, ...namesOf(access["attr"])];
 };
 
-const named = (path: readonly string[] | undefined): string[] => {
-  const name = path?.[budgetsPath.length];
-  return name !== undefined && budgetsPath.every((part, position) => path?.[position] === part) ? [name] : [];
+/** The accesses of an expression that begin at the context, each as far as it goes; a bare variable is one, too. */
+const contextPaths = (value: unknown): string[][] => {
+  if (!isNode(value)) return [];
+  if (Array.isArray(value)) return value.flatMap(contextPaths);
+  for (const operator of ["has", "."] as const) {
+    const access = value[operator];
+    const left = isNode(access) ? pathOf(access["left"]) : undefined;
+    if (isNode(access) && left) return left[0] === "context" ? [[...left, ...namesOf(access["attr"])]] : [];
+  }
+  if (value["Var"] === "context") return [["context"]];
+  return Object.values(value).flatMap(contextPaths);
 };
 
-/** The budgets that conditions (Cedar's JSON form) name under `context.remit.budgets`, by `.`, `[…]` or `has`. */
-export const budgetNamesIn = (value: unknown): string[] => {
-  if (!isNode(value)) return [];
-  if (Array.isArray(value)) return value.flatMap(budgetNamesIn);
-  const own = (["has", "."] as const).flatMap((operator) => {
-    const access = value[operator];
-    if (!isNode(access)) return [];
-    const left = pathOf(access["left"]);
-    return named(left && [...left, ...namesOf(access["attr"])]);
-  });
-  return [...new Set([...own, ...Object.values(value).flatMap(budgetNamesIn)])];
+/**
+ * The budgets that conditions (Cedar's JSON form) name under `context.remit.budgets`, by `.`, `[…]` or `has`, and
+ * whether they take a record as a whole that all budgets are in.
+ */
+export const budgetNamesIn = (conditions: unknown): { names: string[]; whole: boolean } => {
+  const names = new Set<string>();
+  let whole = false;
+  for (const path of contextPaths(conditions)) {
+    if (budgetsPath.some((part, position) => position < path.length && path[position] !== part)) continue;
+    const name = path[budgetsPath.length];
+    if (name === undefined) whole = true;
+    else names.add(name);
+  }
+  return { names: [...names], whole };
 };

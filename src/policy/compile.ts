@@ -11,12 +11,13 @@ import { type CedarFault, type Fault, faultOf, type Parsed, readPolicy } from ".
 import { type Declared, type ResolvedSchema, resolveSchema, type SourceFile } from "./schema-source.ts";
 import { splitPolicies } from "./split.ts";
 
-/** What a compilation gives: the set, the schema it is valid under, how far its policies reach and from where, and warnings. */
+/** What a compilation gives: the set, the schema it is valid under, how far its policies reach and from where, the budgets they may look at, and warnings. */
 export type Compiled = {
   set: PolicySet;
   schema: ResolvedSchema;
   reach: number;
   literals: Uid[];
+  budgetsSeen: string[];
   warnings: LoadError[];
 };
 
@@ -46,7 +47,7 @@ const duplicateIds = (placed: readonly Placed[]): LoadError[] => {
 
 const unknownBudgets = (placed: readonly Placed[], { ids }: Declared): LoadError[] =>
   placed.flatMap(({ policy, budgets, placeAt }) =>
-    budgets
+    budgets.names
       .filter((name) => !ids.includes(name))
       .map((name) => ({
         message: `the policy \`${policy.id}\` names the budget \`${name}\`, which \`budgets.yaml\` doesn't declare`,
@@ -174,6 +175,9 @@ export const createCompiler = (cedar: Cedar): Compiler => {
         schema,
         reach,
         literals: placed.flatMap((policy) => policy.literals),
+        budgetsSeen: budgets.ids.filter((id) =>
+          placed.some((policy) => policy.budgets.whole || policy.budgets.names.includes(id)),
+        ),
         warnings: findings(placed, memory, "warnings"),
       };
     },

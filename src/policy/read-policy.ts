@@ -10,12 +10,12 @@ import { limitFault, literalsOf, reachOf } from "./limits.ts";
 import { offsetOfByte } from "../kit/place.ts";
 import type { ActionScope, CompiledPolicy, PolicyNotes, Scope } from "./policy-set.ts";
 
-/** A policy that may be served, how far it reaches and from which named entities (see `reachOf`, `literalsOf`), and the budgets it names. */
+/** A policy that may be served, how far it reaches and from which named entities (see `reachOf`, `literalsOf`), the budgets it names, and whether it may look at any other. */
 export type Parsed = {
   policy: Omit<CompiledPolicy, "place">;
   reach: number;
   literals: Uid[];
-  budgets: string[];
+  budgets: { names: string[]; whole: boolean };
 };
 /** A fault at an offset of the policy's text. */
 export type Fault = { message: string; offset: number };
