@@ -38,6 +38,9 @@ export const capOutputTokens = "cap_output_tokens";
 /** The greatest amount, limit or balance: what JSON, SQLite, PostgreSQL and Cedar all hold exactly. */
 export const amountMax: number = Number.MAX_SAFE_INTEGER;
 
+/** The most that one message may speak of: far beyond any call, and far enough below `amountMax` that sums stay exact. */
+export const reportedMax = 1_000_000_000_000_000;
+
 /** A condition on an attribute: its path from `subject`, `resource`, `agent`, `action` or `context`, and what it may be. */
 export type Where = { path: string; values: (string | number | boolean)[] };
 

@@ -162,9 +162,15 @@ export const lapseHold = (hold: Hold): Transition => {
   return { hold: after, moves: changed(hold, after), used: usedBy(hold, after) };
 };
 
-/** Lets a hold live longer, and tops it up; the caller of this has admitted the amounts. */
+/**
+ * Lets a hold live until `expiresAt`, where that is later than it would, and tops it up; the caller of this has admitted
+ * the amounts.
+ */
 export const extendHold = (hold: Hold, expiresAt: Micros, amounts: Amounts): Transition | Refused => {
   if (hold.state !== "open") return { refused: "finished", detail: `the hold is ${hold.state}` };
+  const counted = Object.keys(amounts).find((unit) => countedUnits.has(unit));
+  if (counted !== undefined)
+    return { refused: "counted_unit", detail: `\`${counted}\` is counted with a decision, not held` };
   const lines = hold.lines.map((line) => ({ ...line, held: line.held + (amounts[line.unit] ?? 0) }));
   // Where more was captured than was held, more is held on top of that: it isn't used up before it is asked for.
   const captured = Object.keys(amounts).map((unit): [string, number] => [
@@ -172,6 +178,11 @@ export const extendHold = (hold: Hold, expiresAt: Micros, amounts: Amounts): Tra
     Math.max(hold.amounts[unit] ?? 0, hold.settled[unit] ?? 0),
   ]);
   const held = { ...hold.amounts, ...Object.fromEntries(captured) };
-  const after: Hold = { ...hold, lines, expiresAt, amounts: plus(held, amounts) };
+  const after: Hold = {
+    ...hold,
+    lines,
+    expiresAt: Math.max(hold.expiresAt, expiresAt),
+    amounts: plus(held, amounts),
+  };
   return { hold: after, moves: changed(hold, after), used: {} };
 };

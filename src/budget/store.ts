@@ -30,7 +30,14 @@ export type Commanded = {
 export type HoldCommand = Commanded & { hold: string } & (
     | { verb: "settle"; amounts?: Amounts; usage?: UsageReport; final: boolean }
     | { verb: "release"; reason?: string }
-    | { verb: "extend"; ttlMs: number; amounts: Amounts }
+    | {
+        verb: "extend";
+        /** From now; a hold's time is never cut short. */
+        ttlMs: number;
+        amounts: Amounts;
+        /** What its run may use and hold in all, where that is enforced. */
+        runUsdMicrosMax?: number;
+      }
   );
 
 /** Whose consumption a report is; the words of `Dimensions` in the decision room. */

@@ -1,7 +1,7 @@
 /** Budgets for people: what is declared, what is used and held, by whom; grants and corrections by administrators. */
 import type { Hono } from "hono";
 import { z } from "zod";
-import type { Budget } from "../budget/budget.ts";
+import { type Budget, reportedMax } from "../budget/budget.ts";
 import { amountText } from "../budget/message.ts";
 import type { AccountView, Grant, UsageQuery, UsageSum } from "../budget/store.ts";
 import type { Window } from "../budget/window.ts";
@@ -142,12 +142,11 @@ const listGrants =
 
 const text = z.string().min(1).max(1000);
 const datetime = z.iso.datetime({ offset: true });
-const amountMax = 1_000_000_000_000_000;
 
 const grantShape = z
   .strictObject({
     account: text,
-    amount: z.number().int().min(1).max(amountMax),
+    amount: z.number().int().min(1).max(reportedMax),
     from: datetime.optional(),
     until: datetime,
     reason: text,
@@ -160,7 +159,7 @@ const grantShape = z
 const adjustShape = z.strictObject({
   account: text,
   unit: text,
-  amount: z.number().int().min(-amountMax).max(amountMax),
+  amount: z.number().int().min(-reportedMax).max(reportedMax),
   reason: text,
 });
 

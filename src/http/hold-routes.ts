@@ -1,9 +1,11 @@
 /** Holds and reported usage: what enforcement points say of what was really consumed. */
 import type { Hono } from "hono";
 import { z } from "zod";
+import { reportedMax } from "../budget/budget.ts";
 import type { BudgetStore, Commanded, HoldCommand, HoldView } from "../budget/store.ts";
 import { readUsage, type UsageReport } from "../budget/usage.ts";
 import { reportOf } from "../decision/usage.ts";
+import type { World } from "../decision/prepare.ts";
 import type { Worlds } from "../decision/worlds.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { Clock } from "../kit/clock.ts";
@@ -25,11 +27,8 @@ export type HoldParts = {
   limits: BodyLimits;
 };
 
-/** Far beyond any call, and far enough below what an integer holds that sums stay exact. */
-const amountMax = 1_000_000_000_000_000;
-
 const unit = z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, "must be a unit of a-z, 0-9 and `_`");
-const amounts = z.record(unit, z.number().int().min(0).max(amountMax));
+const amounts = z.record(unit, z.number().int().min(0).max(reportedMax));
 const usageObject = z.custom<JsonObject>(
   (value) => typeof value === "object" && value !== null,
   "must be an object",
@@ -125,14 +124,14 @@ const bodyOf = async (
     ? {}
     : readBody(c, limits);
 
-type Change = (body: JsonValue) => Omit<HoldCommand, keyof Commanded | "hold">;
+type Change = (body: JsonValue, world: World) => Omit<HoldCommand, keyof Commanded | "hold">;
 
 const changeHold =
-  ({ guard, budgets, clock, limits }: HoldParts, change: Change, optional = false): Endpoint =>
+  ({ guard, budgets, worlds, clock, limits }: HoldParts, change: Change, optional = false): Endpoint =>
   async (c, request) => {
     const caller = await guard(c, "settle");
     const body = await bodyOf(c, limits, optional);
-    const changed = change(body);
+    const changed = change(body, worlds.current());
     const hold = c.req.param("id") ?? "";
     const commanded = commandedBy(caller, request, clock(), c.req.path, body);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the parts of one member of the union, joined again
@@ -155,9 +154,16 @@ const release: Change = (body) => {
   return { verb: "release", ...(reason === undefined ? {} : { reason }) };
 };
 
-const extend: Change = (body) => {
+const extend: Change = (body, { head }) => {
   const { ttl_seconds, amounts: more } = shaped(extendBody, body);
-  return { verb: "extend", ttlMs: ttl_seconds * 1000, amounts: more };
+  const { mode, run } = head.book.runaway;
+  const capped = mode === "enforce" && run.usdMicros !== undefined;
+  return {
+    verb: "extend",
+    ttlMs: ttl_seconds * 1000,
+    amounts: more,
+    ...(capped ? { runUsdMicrosMax: run.usdMicros } : {}),
+  };
 };
 
 const reportUsage =

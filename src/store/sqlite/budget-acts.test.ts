@@ -307,6 +307,27 @@ describe("holds", () => {
     expect(counter.ledger.usage({ groupBy: [] })).toEqual([{ group: {}, unit: "usd_micros", amount: 25 }]);
   });
 
+  test("an extension never cuts a hold's time short", () => {
+    const counter = counterOf(budgetOf("agent-usd"));
+    const { hold } = counter.ask(usd(10));
+    const { expiresAt } = counter.extend(hold, {}, { ttlMs: 3_600_000 });
+    expect(counter.extend(hold, {}, { ttlMs: 1000 }).expiresAt).toBe(expiresAt);
+  });
+
+  test("what is counted with a decision can't be topped up", () => {
+    const counter = counterOf(budgetOf("agent-usd"), budgetOf("calls", { unit: "requests" }));
+    const { hold } = counter.ask(usd(10));
+    expect(() => counter.extend(hold, { requests: 1 })).toThrow("invalid_request");
+  });
+
+  test("a top-up is money of the run, and its cap holds", () => {
+    const counter = counterOf(budgetOf("agent-usd"));
+    const { hold } = counter.ask(inRun("r1", 50));
+    const capped = { runUsdMicrosMax: 70 };
+    expect(() => counter.extend(hold, { usd_micros: 21 }, capped)).toThrow("runaway_limit");
+    expect(counter.extend(hold, { usd_micros: 20 }, capped).amounts).toEqual({ usd_micros: 70 });
+  });
+
   test("a hold that has lapsed can't be extended", () => {
     const counter = counterOf(budgetOf("agent-usd"));
     const { hold } = counter.ask(usd(50));

@@ -99,6 +99,21 @@ const admitTopUp = (desk: Desk, book: Book, hold: KeptHold, amounts: Amounts, at
   }
 };
 
+/** Whether the run may spend that much more. */
+const admitInRun = (
+  desk: Desk,
+  { run }: KeptHold,
+  { amounts, runUsdMicrosMax, at }: Extract<HoldCommand, { verb: "extend" }>,
+): void => {
+  const micros = amounts["usd_micros"] ?? 0;
+  if (run === undefined || runUsdMicrosMax === undefined || micros === 0) return;
+  const wanted = desk.runs.state(run, at).usdMicros + micros;
+  if (wanted > runUsdMicrosMax)
+    throw conflict(
+      `runaway_limit: the run may have at most ${runUsdMicrosMax} usd_micros, this would be ${wanted}`,
+    );
+};
+
 /** Alerts of what has been used by these moves. */
 const tellCrossings = (desk: Desk, book: Book, moves: readonly LineMove[], at: Micros): void => {
   for (const { row, start, used, unit } of moves) {
@@ -216,6 +231,7 @@ const transitionOf = (desk: Desk, book: Book, hold: KeptHold, command: HoldComma
     case "extend": {
       if (hold.state !== "open" || hold.expiresAt <= command.at) throw conflict("the hold is no longer open");
       admitTopUp(desk, book, hold, command.amounts, command.at);
+      admitInRun(desk, hold, command);
       return accepted(extendHold(hold, command.at + command.ttlMs * 1000, command.amounts));
     }
   }
