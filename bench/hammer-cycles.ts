@@ -40,10 +40,10 @@ export type HammerSummary = {
 
 /** Of each minute; small enough for contention, so that there are denials as well as permits. */
 const limits: Record<string, number> = {
-  "all-usd": 60_000,
-  "agent-usd": 20_000,
-  "run-usd": 15_000,
-  calls: 400,
+  "all-usd": 900_000,
+  "agent-usd": 700_000,
+  "run-usd": 600_000,
+  calls: 4_000,
   slots: 48,
 };
 
