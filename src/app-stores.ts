@@ -154,6 +154,6 @@ export const withService = async <T>(config: Config, use: (send: Send) => Promis
   lock.release();
   throw new Problem(
     "not_ready",
-    `no service runs on the data directory \`${config.data}\`: budgets are kept by \`remit serve\`, which must run`,
+    `no service runs on the data directory \`${config.data}\`: start it with \`remit serve\``,
   );
 };

@@ -263,6 +263,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       }),
       ledger,
       budgets: ledger,
+      agents: ledger,
       outbox,
       worlds,
       clock,

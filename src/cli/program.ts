@@ -1,6 +1,7 @@
 /** The `remit` command: one subcommand for each noun. */
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { agentCommand } from "./agent.ts";
 import { alertCommand } from "./alert.ts";
 import { budgetCommand } from "./budget.ts";
 import { callerCommand } from "./caller.ts";
@@ -26,6 +27,7 @@ export const program = (): Command =>
     .addCommand(policyCommand())
     .addCommand(ledgerCommand())
     .addCommand(callerCommand())
+    .addCommand(agentCommand())
     .addCommand(alertCommand())
     .addCommand(budgetCommand())
     .addCommand(usageCommand());

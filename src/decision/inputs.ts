@@ -1,5 +1,6 @@
 /** Remit's inputs in a question's `context.remit`: a closed list, so that a misspelt one is an error and not silence. */
 import type { Estimate } from "../budget/demand.ts";
+import { isAgentKey } from "../identity/key.ts";
 import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
 import { Problem } from "../kit/problem.ts";
 
@@ -11,6 +12,8 @@ export type Inputs = {
   ttlMs?: number;
   idempotencyKey?: string;
   argumentsDigest?: string;
+  /** The acting agent's key: a secret, for its hash alone. */
+  agentKey?: string;
 };
 
 const invalid = (name: string, expected: string): Problem =>
@@ -82,7 +85,20 @@ const known = new Set([
   "estimate",
   "idempotency_key",
   "ttl_seconds",
+  "tokens",
 ]);
+
+/** Secrets: what is wrong with one is told without it. */
+const agentKeyOf = (value: JsonValue | undefined): string | undefined => {
+  if (value === undefined || value === null) return undefined;
+  if (!isObject(value)) throw invalid("tokens", "an object");
+  for (const name of Object.keys(value))
+    if (name !== "agent") throw invalid("tokens", "an object of `agent` alone");
+  const key = value["agent"];
+  if (key === undefined || key === null) return undefined;
+  if (typeof key !== "string" || !isAgentKey(key)) throw invalid("tokens.agent", "an agent key");
+  return key;
+};
 
 /** Keeps what was given. */
 const given = <T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } =>
@@ -122,6 +138,7 @@ export const readInputs = (context: JsonObject | undefined): Inputs => {
       ttlMs: ttl === undefined ? undefined : wholeOf(ttl, "ttl_seconds", 1, ttlSecondsMax) * 1000,
       idempotencyKey: textOf(inputs, "idempotency_key"),
       argumentsDigest: textOf(inputs, "arguments_digest"),
+      agentKey: agentKeyOf(inputs["tokens"]),
     }),
   };
 };

@@ -10,6 +10,7 @@ import {
   type SchemaModel,
 } from "../entity/schema.ts";
 import type { Caller } from "../identity/caller.ts";
+import { hashKey } from "../identity/key.ts";
 import { type CedarAsk, type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
@@ -112,7 +113,8 @@ const remitFacts = (
     now: { __extn: { fn: "datetime", arg: new Date(Math.floor(facts.at / 1000)).toISOString() } },
     ...(facts.inputs.run === undefined ? {} : { run: facts.inputs.run }),
     caller: facts.caller,
-    assurance: "asserted",
+    // What the act can't confirm, it denies: whoever is permitted with a key was recognised by it.
+    assurance: facts.inputs.agentKey === undefined ? "asserted" : "bearer",
     ...(acting && schema.agentType !== undefined ? { actor: reference(schema.agentType, acting.id) } : {}),
     ...(behalf ? { on_behalf_of: reference(subject.type, subject.id) } : {}),
     chain_length: chain.hops.length + 1,
@@ -222,7 +224,7 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     ...(inputs.run === undefined ? {} : { run: inputs.run }),
     ...(inputs.parentRun === undefined ? {} : { parentRun: inputs.parentRun }),
     ...idempotencyOf(question, inputs, asker),
-    question,
+    question: withoutTokens(question),
     subject: chain.subject ? namedHop(schema, chain.subject) : namedClaim(subject, question.subject),
     subjectActs: subjectIsAgent,
     actors: chain.hops.map((hop) => namedHop(schema, hop)),
@@ -240,6 +242,7 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     entities: world.head.entitiesDigest,
     config: given.config,
     supportedObligations: [...caller.obligations, ...obligationsIn(question)],
+    ...agentKeyOf(inputs, chain),
   };
   try {
     const types = typesOf(subject, resource, action, question);
@@ -266,12 +269,25 @@ const seenOf = ({ head }: World, demand: Facts["demand"]): Pick<Facts, "budgetsS
   return budgetsSeen.length === 0 ? {} : { budgetsSeen };
 };
 
+/** Tokens and keys are secrets: nothing that is kept holds them. */
+const withoutTokens = (question: Question): Question => {
+  const remit = question.context?.["remit"];
+  if (!isObject(remit) || !Object.hasOwn(remit, "tokens")) return question;
+  const { tokens: _tokens, ...kept } = remit;
+  return { ...question, context: { ...question.context, remit: kept } };
+};
+
+const agentKeyOf = ({ agentKey }: Inputs, { actor }: Chain): Pick<Facts, "agentKey"> =>
+  agentKey === undefined
+    ? {}
+    : { agentKey: { hash: hashKey(agentKey), ...(actor ? { actor: actor.id } : {}) } };
+
 /** The body's key wins over the header's; tokens are no part of what is asked. */
 const idempotencyOf = (question: Question, inputs: Inputs, asker: Asker): Pick<Facts, "idempotency"> => {
   const key = inputs.idempotencyKey ?? asker.idempotencyKey;
   if (key === undefined) return {};
-  const { remit, ...context } = question.context ?? {};
-  const { tokens: _tokens, ...kept } = isObject(remit) ? remit : {};
+  const { remit, ...context } = withoutTokens(question).context ?? {};
+  const kept = isObject(remit) ? remit : {};
   const fingerprint = sha256(canonicalJson({ ...question, context: { ...context, remit: kept } }));
   return { idempotency: { key, fingerprint: fingerprint.toString("base64url") } };
 };

@@ -36,6 +36,7 @@ export type Reason =
   | "agent_revoked"
   | "agent_expired"
   | "identity_mismatch"
+  | "token_expired"
   | "chain_too_deep"
   | "delegation_denied"
   | "estimate_required"
@@ -104,6 +105,8 @@ export type Facts = {
   budgetsSeen?: string[];
   /** Who acts in a run, and what no run may exceed. */
   runaway?: RunawayRules;
+  /** The key that the acting agent is to be recognised by: looked up in the act. */
+  agentKey?: { hash: string; actor?: string };
   /** The same key and fingerprint is the same question asked again. */
   idempotency?: { key: string; fingerprint: string };
   /** Whose consumption it is, for reports. */

@@ -18,7 +18,11 @@ export type Pseudonyms = (kind: NameKind, type: string, id: string) => string;
 const namesMax = 40;
 const namesBytesMax = 2048;
 
-const entityRecord = ({ type, id, personal, typeKnown }: Named, pseudonyms: Pseudonyms): JsonObject => {
+/** How an entry names an entity. */
+export const entityRecord = (
+  { type, id, personal, typeKnown }: Named,
+  pseudonyms: Pseudonyms,
+): JsonObject => {
   if (!typeKnown) return { p: pseudonyms("type", type, id) };
   return personal || !nameFits(id) ? { type, p: pseudonyms("entity", type, id) } : { type, id };
 };

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { Problem } from "../kit/problem.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { addAdminRoutes, type AdminParts } from "./admin-routes.ts";
+import { addAgentRoutes, type AgentParts } from "./agent-routes.ts";
 import { problemAnswer } from "./answer.ts";
 import { addAuthzenRoutes, type AuthzenParts } from "./authzen-routes.ts";
 import { type Endpoint, handlerOf } from "./endpoint.ts";
@@ -14,6 +15,7 @@ import { addOperationsRoutes, type OperationsParts } from "./operations-routes.t
 export type HttpParts = AuthzenParts &
   AdminParts &
   BudgetParts &
+  AgentParts &
   AlertParts &
   OperationsParts & { log: Logger };
 
@@ -33,6 +35,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addAdminRoutes(app, parts, add);
   addHoldRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);
+  addAgentRoutes(app, parts, add);
   addAlertRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {

@@ -19,6 +19,7 @@ import { recordOf } from "../../decision/record.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
+import { keyRefusal } from "./agent-keys.ts";
 import type { Desk } from "./desk.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import type { Crossing } from "./told.ts";
@@ -257,6 +258,16 @@ const writer =
     return decided;
   };
 
+/** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
+const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
+  const facts = JSON.parse(body) as Facts;
+  const refusal = facts.refusal ? undefined : keyRefusal(desk.agentKeys, facts);
+  if (!refusal) return { facts, body };
+  const { ask: _ask, demand: _demand, ...rest } = facts;
+  const refused: Facts = { ...rest, refusal };
+  return { facts: refused, body: JSON.stringify(refused) };
+};
+
 type DecideOne = (desk: Desk, body: string) => Decided;
 
 /** What throws in a judgement denies its question alone; what the database throws fails the commit. */
@@ -265,7 +276,8 @@ const deciderOfOne = (
   bound: Bound,
   { replies, write, warn }: { replies: Replies; write: Write; warn: (warning: string) => void },
 ): DecideOne => {
-  const answer = (desk: Desk, facts: Facts, body: string): Decided => {
+  const answer = (desk: Desk, asked: string): Decided => {
+    const { facts, body } = asStands(desk, asked);
     const { idempotency, caller } = facts;
     const known = idempotency && !facts.dryRun ? replies.find(caller, idempotency.key) : undefined;
     if (!known) return write(desk, facts, body, judgeFresh(desk, bound, facts));
@@ -278,16 +290,15 @@ const deciderOfOne = (
   };
   const attempt = db.transaction(answer);
   return (desk, body) => {
-    const facts = JSON.parse(body) as Facts;
     const next = desk.append.next();
     try {
-      return attempt(desk, facts, body);
+      return attempt(desk, body);
     } catch (error) {
       if (isDatabaseError(error)) throw error;
       warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
       desk.renew(next);
       const verdict = denialOf("policy_error", "the judgement failed");
-      return write(desk, withoutKey(facts), body, { verdict, ...nothing });
+      return write(desk, withoutKey(JSON.parse(body) as Facts), body, { verdict, ...nothing });
     }
   };
 };
@@ -326,11 +337,11 @@ export const createDecide = (db: Database, bound: Bound, warn: (warning: string)
       if (!(error instanceof Spoilt)) throw error;
       desk.renew(next);
       return error.verdicts.map((verdict, position) => {
-        const body = act.facts[position]!;
+        const { facts, body } = asStands(desk, act.facts[position]!);
         const denial = verdict.decision
           ? denialOf("all_or_nothing", "another question of the batch was not permitted")
           : verdict;
-        return write(desk, withoutKey(JSON.parse(body) as Facts), body, { verdict: denial, ...nothing });
+        return write(desk, withoutKey(facts), body, { verdict: denial, ...nothing });
       });
     }
   };

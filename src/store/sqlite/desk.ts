@@ -5,6 +5,7 @@ import type { Amounts } from "../../budget/budget.ts";
 import type { LineMove } from "../../budget/hold.ts";
 import type { Dimensions } from "../../decision/question.ts";
 import type { Micros } from "../../kit/clock.ts";
+import { type AgentKeyRows, agentKeyRows } from "./agent-keys.ts";
 import { type Accounts, createAccounts, type NamedMove } from "./accounts.ts";
 import { type Append, createAppend, nextIndex } from "./append.ts";
 import { createHolds, type Holds } from "./holds.ts";
@@ -16,6 +17,7 @@ type Parts = {
   accounts: Accounts;
   holds: Holds;
   runs: Runs;
+  agentKeys: AgentKeyRows;
   told: Told;
   /** Applies moves and gives them as entries tell them. */
   apply: (moves: readonly Omit<LineMove, "unit">[]) => NamedMove[];
@@ -46,6 +48,7 @@ const partsOf = (db: Database, tell: (alert: Alert) => void, next: number): Part
     accounts,
     holds: createHolds(db),
     runs: createRuns(db),
+    agentKeys: agentKeyRows(db),
     told: createTold(db, tell),
     apply: (moves) => {
       accounts.move(moves);

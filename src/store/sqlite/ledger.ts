@@ -3,6 +3,7 @@
  * inside one transaction; what a caller is told was committed and synced before.
  */
 import Sqlite, { type Database } from "better-sqlite3";
+import type { AgentCommand, AgentKey } from "../../agent/store.ts";
 import type { Alert } from "../../alert/alert.ts";
 import { type Sink, sinksFor } from "../../alert/sink.ts";
 import type { Budget } from "../../budget/budget.ts";
@@ -22,6 +23,7 @@ import type { Caller } from "../../identity/caller.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
 import type { EntryFilter, EntryView } from "../../ledger/store.ts";
+import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
 import { createAccountActs } from "./account-acts.ts";
 import { createAccountViews } from "./account-views.ts";
 import { type BalanceFault, auditBalances } from "./audit.ts";
@@ -49,7 +51,8 @@ export type Command =
   | { kind: "hold"; command: HoldCommand }
   | { kind: "usage"; command: UsageCommand }
   | { kind: "grant"; command: GrantCommand }
-  | { kind: "adjust"; command: AdjustCommand };
+  | { kind: "adjust"; command: AdjustCommand }
+  | { kind: "agent_key"; command: AgentCommand };
 
 /** What an act came to: a refusal of one act is no failure of the commit. */
 export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
@@ -70,6 +73,9 @@ export type Ledger = {
   usage: (query: UsageQuery) => UsageSum[];
   /** Recomputes every balance from the entries; what differs. */
   auditBalances: () => BalanceFault[];
+  agentKeys: (agent: string) => AgentKey[];
+  /** The agent whose key this is at the instant. */
+  agentOfKey: (hash: string, at: Micros) => string | undefined;
   outbox: OutboxRows;
   entries: (filter: EntryFilter) => { entries: EntryView[]; next?: number };
   writable: () => { ok: true } | { ok: false; error: string };
@@ -102,6 +108,7 @@ type Perform = {
 const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
   const holds = createHoldActs(db, warn);
   const accounts = createAccountActs(db);
+  const keys = createKeyActs(db);
   const decide = createDecide(db, bound, warn);
   const perform = ({ desk, book }: Room, command: Command): unknown => {
     switch (command.kind) {
@@ -115,6 +122,8 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
         return accounts.grant(desk, book, command.command);
       case "adjust":
         return accounts.adjust(desk, book, command.command);
+      case "agent_key":
+        return keys(desk, command.command);
     }
   };
   const attempt = db.transaction(perform);
@@ -150,13 +159,21 @@ const tryWrite = (db: Database): void => {
 };
 
 /** What needs no more than the file. */
-const readsOf = (db: Database): Pick<Ledger, "grants" | "usage" | "auditBalances" | "entries"> => {
+const readsOf = (
+  db: Database,
+): Pick<Ledger, "grants" | "usage" | "auditBalances" | "entries" | "agentKeys" | "agentOfKey"> => {
   const views = createAccountViews(db);
+  const keys = agentKeyRows(db);
   return {
     grants: (budget) => views.grants(budget),
     usage: (query) => views.usage(query),
     auditBalances: () => auditBalances(db),
     entries: (filter) => readEntries(db, filter),
+    agentKeys: (agent) => keys.list(agent),
+    agentOfKey: (hash, at) => {
+      const key = keys.find(hash);
+      return keyStanding(key, at) === "active" ? key!.agent : undefined;
+    },
   };
 };
 

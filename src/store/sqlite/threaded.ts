@@ -2,6 +2,7 @@
  * The ledger from the main thread: acts queue up while the writer commits and go to it together. Nothing waits for a
  * timer: a lone act leaves at once, and what arrives during a commit is the next one.
  */
+import type { AgentCommand, AgentKey, AgentStore } from "../../agent/store.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { DecisionStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
@@ -28,6 +29,8 @@ import type { Command, Done, Ledger } from "./ledger.ts";
 
 type AccountsQuery = { budget: string; at: number; limit: number; after: string };
 
+type KeyQuery = { keyHash: string; at: number };
+
 /** What the writer's thread answers; the counterpart of `connectLedger`. */
 export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) => unknown> => ({
   commit: (commands: Command[]) => ledger.commit(commands),
@@ -35,6 +38,8 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   grants: (budget: string) => ledger.grants(budget),
   usage: (query: UsageQuery) => ledger.usage(query),
   auditBalances: () => ledger.auditBalances(),
+  agentKeys: (agent: string) => ledger.agentKeys(agent),
+  agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
   entries: (filter: EntryFilter) => ledger.entries(filter),
   writable: () => ledger.writable(),
   keepPolicySet: (set: { digest: string; body: string }) => ledger.keepPolicySet(set),
@@ -50,7 +55,8 @@ export type ThreadedLedger = DecisionStore &
   LedgerStore &
   CallerStore &
   PolicySetStore &
-  BudgetStore & {
+  BudgetStore &
+  AgentStore & {
     /** Recomputes every balance from the entries; what differs. */
     auditBalances: () => Promise<BalanceFault[]>;
     /** Commits what is queued and closes the file. */
@@ -117,6 +123,9 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     reportUsage: (command: UsageCommand) => perform<UsageView>({ kind: "usage", command }),
     grant: (command: GrantCommand) => perform<Grant>({ kind: "grant", command }),
     adjust: (command: AdjustCommand) => perform<AccountView>({ kind: "adjust", command }),
+    changeAgentKey: (command: AgentCommand) => perform<AgentKey>({ kind: "agent_key", command }),
+    agentKeys: (agent) => calls.call("agentKeys", agent),
+    agentOfKey: (keyHash, at) => calls.call("agentOfKey", { keyHash, at }),
     accounts: (budget, at, limit, after = "") => calls.call("accounts", { budget, at, limit, after }),
     grants: (budget) => calls.call("grants", budget),
     usage: (query) => calls.call("usage", query),
