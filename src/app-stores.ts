@@ -18,7 +18,11 @@ const errorShape = z.object({ code: z.string(), message: z.string(), field: z.st
 const isCode = (code: string): code is ProblemCode => Object.hasOwn(problemStatus, code);
 
 /** Sends a request to a service; gives its JSON, or its text where it answers with something else. */
-export type Send = (method: "GET" | "POST" | "DELETE", path: string, body?: unknown) => Promise<unknown>;
+export type Send = (
+  method: "GET" | "POST" | "PATCH" | "DELETE",
+  path: string,
+  body?: unknown,
+) => Promise<unknown>;
 
 /** Sends to a running service as its administrator. */
 const sender =
@@ -154,6 +158,6 @@ export const withService = async <T>(config: Config, use: (send: Send) => Promis
   lock.release();
   throw new Problem(
     "not_ready",
-    `no service runs on the data directory \`${config.data}\`: start it with \`remit serve\``,
+    `no service runs on the data directory \`${config.data}\`: this needs \`remit serve\`, which must run`,
   );
 };

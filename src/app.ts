@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { WriterStart } from "./app-writer.ts";
 import { createDelivery, type Delivery } from "./alert/deliver.ts";
 import type { OutboxStore } from "./alert/store.ts";
+import { createDirectory } from "./agent/directory.ts";
 import type { Config } from "./config/config.ts";
 import { isLoopback } from "./config/listen.ts";
 import { configDigest } from "./config/load.ts";
@@ -218,6 +219,9 @@ const identityOf = (
   return { path: "", value: address };
 };
 
+const needsCallers = (): Problem =>
+  new Problem("not_ready", "listening beyond loopback needs callers: add one first", { field: "listen" });
+
 /**
  * Starts the service: takes the data directory, opens the ledger, loads the folders, listens.
  * @throws Problem `not_ready` naming what is in the way
@@ -233,15 +237,13 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     undo.push(() => writer.worker.terminate());
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
     const worlds = worldsOf(writer, log);
+    const agents = await createDirectory(ledger, worlds.keep);
     const loading: Loading = { errors: [] };
     const loader = await startLoading(config, writer.calls, worlds, loading, { log, metrics });
     undo.push(() => loader.stop());
     const callers = await createCallerList(config.callers, ledger);
     const local = isLoopback(config.listen.host);
-    if (!local && callers.none())
-      throw new Problem("not_ready", "listening beyond loopback needs callers: add one first", {
-        field: "listen",
-      });
+    if (!local && callers.none()) throw needsCallers();
     const open = (): boolean => local && callers.none();
     const clock = systemClock();
     const outbox = connectOutbox(writer.calls);
@@ -263,7 +265,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       }),
       ledger,
       budgets: ledger,
-      agents: ledger,
+      agents,
       outbox,
       worlds,
       clock,

@@ -1,63 +1,11 @@
 /** Reads `agents.yaml`, the registry's file form: strict, and every fault names its place. */
 import { z } from "zod";
-import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
 import type { LoadError } from "../kit/place.ts";
 import { readYamlAs } from "../kit/yaml.ts";
-import { type Agent, type Recognition, statuses } from "./agent.ts";
-
-const text = z.string().min(1);
-
-const recognition = z.union([
-  z.strictObject({ issuer: text, client_id: text }),
-  z.strictObject({ spiffe_id: text }),
-  z.strictObject({ jkt: text }),
-]);
-
-const agentShape = z.strictObject({
-  id: text,
-  type: text.optional(),
-  name: text.optional(),
-  owner: text.optional(),
-  team: text.optional(),
-  org: text.optional(),
-  purpose: text.optional(),
-  model: text.optional(),
-  parent: text.optional(),
-  expires_at: z.iso.datetime({ offset: true }).optional(),
-  status: z.enum(statuses).default("active"),
-  recognised_by: z.array(recognition).default([]),
-  attrs: z.custom<JsonObject>(isObject, "expected an object").default({}),
-  tags: z
-    .record(
-      z.string(),
-      z.custom<JsonValue>((value) => value !== undefined),
-    )
-    .default({}),
-});
+import type { Agent } from "./agent.ts";
+import { agentOf, agentShape } from "./agent-shape.ts";
 
 const fileShape = z.strictObject({ agents: z.array(agentShape).default([]) });
-
-type Raw = z.infer<typeof agentShape>;
-
-const recognitionOf = (raw: z.infer<typeof recognition>): Recognition => {
-  if ("client_id" in raw) return { issuer: raw.issuer, clientId: raw.client_id };
-  return "spiffe_id" in raw ? { spiffeId: raw.spiffe_id } : { jkt: raw.jkt };
-};
-
-const agentOf = ({ type: _type, expires_at, recognised_by, ...raw }: Raw): Agent => {
-  const optional = (["name", "owner", "team", "org", "purpose", "model", "parent"] as const).filter(
-    (name) => raw[name] !== undefined,
-  );
-  return {
-    id: raw.id,
-    ...Object.fromEntries(optional.map((name) => [name, raw[name]])),
-    ...(expires_at === undefined ? {} : { expiresAt: Date.parse(expires_at) * 1000 }),
-    status: raw.status,
-    recognisedBy: recognised_by.map(recognitionOf),
-    attrs: raw.attrs,
-    tags: raw.tags,
-  };
-};
 
 /**
  * Reads the file. Ids are unique, parents exist and form no cycle, and no two agents are recognised by the same

@@ -7,7 +7,7 @@ export type Registry = {
   find: (name: string) => Agent | undefined;
   /** The agent and everyone above it, from the first ancestor down to the agent. */
   lineage: (agent: Agent) => Agent[];
-  size: number;
+  agents: readonly Agent[];
 };
 
 /** Whether an agent may act at an instant, or the reason it may not. */
@@ -43,6 +43,6 @@ export const createRegistry = (agents: readonly Agent[]): Registry => {
       }
       return lineage;
     },
-    size: agents.length,
+    agents,
   };
 };

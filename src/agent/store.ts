@@ -1,8 +1,12 @@
-/** What agents need kept: their keys; each change with its entry, in one durable act. */
+/** What agents need kept: the registry's changes, what was stopped, and keys; each change with its entry, in one durable act. */
 import type { Micros } from "../kit/clock.ts";
+import type { Agent, AgentStatus } from "./agent.ts";
 
 /** An agent as an entry may name it: by its id, or by a pseudonym where the schema marks the type as personal. */
 export type AgentName = { type: string; id: string; personal: boolean };
+
+/** Who changes something, and when. `id` is the entry's. */
+type Commanded = { id: string; at: Micros; caller: string };
 
 /** A key of an agent, without what it could be guessed from. */
 export type AgentKey = {
@@ -17,15 +21,86 @@ export type AgentKey = {
   revokedBy?: string;
 };
 
-/** Who changes what of which agent, and when. `id` is the entry's. */
-export type AgentCommand = { id: string; at: Micros; caller: string; agent: AgentName } & (
-  | { verb: "add_key"; keyHash: string; name?: string; expiresAt?: Micros }
-  | { verb: "revoke_key"; key: string }
-);
+export type KeyCommand = Commanded & { agent: AgentName } & (
+    | { verb: "add_key"; keyHash: string; name?: string; expiresAt?: Micros }
+    | { verb: "revoke_key"; key: string }
+  );
+
+/** What of an agent is registered; its status is a word of its own. */
+export type Registration = Omit<Agent, "status">;
+
+/** What becomes of open holds. */
+export const holdFates = ["release", "freeze"] as const;
+export type HoldFate = (typeof holdFates)[number];
+
+export type AgentCommand = Commanded & { agent: AgentName } & (
+    | { verb: "register"; registration: Registration; status: AgentStatus; reason: string }
+    | { verb: "change"; registration: Registration; reason: string }
+    | {
+        verb: "activate" | "suspend" | "revoke";
+        reason: string;
+        /** What the registry says where nothing was said at run time. */
+        registered: AgentStatus;
+        holds?: HoldFate;
+      }
+  );
+
+/** The last word on an agent's status, why, whose and since when. */
+export type StatusWord = { agent: string; status: AgentStatus; reason: string; by: string; at: Micros };
+
+/** What the store knows of agents: registrations made at run time, and words on those of the file too. */
+export type KeptAgents = { registrations: Registration[]; words: StatusWord[] };
+
+export const targetKinds = ["agent", "run", "owner", "team", "all"] as const;
+export type TargetKind = (typeof targetKinds)[number];
+
+/** What is stopped; `value` is empty for all agents. */
+export type Target = { kind: TargetKind; value: string };
+
+export type KillAction = "suspend" | "revoke";
+
+/** Something that was stopped: in force until it is lifted. */
+export type Kill = {
+  id: string;
+  target: Target;
+  action: KillAction;
+  reason: string;
+  by: string;
+  at: Micros;
+  liftedAt?: Micros;
+  liftedBy?: string;
+  liftReason?: string;
+};
+
+export type KillCommand = Commanded &
+  (
+    | {
+        verb: "kill";
+        target: Target;
+        action: KillAction;
+        holds: HoldFate;
+        reason: string;
+        /** Registered agents that the target fits now. */
+        agents: AgentName[];
+        /** The type of owners, where the schema has one. */
+        ownerType: string;
+      }
+    | { verb: "lift"; kill: string; reason: string }
+  );
 
 export type AgentStore = {
+  keptAgents: () => Promise<KeptAgents>;
+  /**
+   * Registers, changes, or says a word on the status; in force with the answer.
+   * @throws Problem `conflict` for an id that is taken and for a transition that there isn't, `not_found`
+   */
+  changeAgent: (command: AgentCommand) => Promise<void>;
+  /** Stops or lifts. @throws Problem `not_found`, `conflict` for what is lifted already */
+  kill: (command: KillCommand) => Promise<Kill>;
+  /** Everything that was ever stopped, newest first. */
+  kills: () => Promise<Kill[]>;
   /** Adds or revokes a key, in force with the answer. @throws Problem `not_found` for a key that the agent doesn't have */
-  changeAgentKey: (command: AgentCommand) => Promise<AgentKey>;
+  changeAgentKey: (command: KeyCommand) => Promise<AgentKey>;
   /** Every key the agent ever had, oldest first. */
   agentKeys: (agent: string) => Promise<AgentKey[]>;
   /** The agent whose key this is, by its hash; nothing for one that is unknown, revoked or expired at the instant. */

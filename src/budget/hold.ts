@@ -32,6 +32,8 @@ export type Hold = {
   settled: Amounts;
   late: boolean;
   overrun: boolean;
+  /** Stopped: it may be settled, but lives no longer, and charges when it lapses. */
+  frozen?: boolean;
   price?: Price;
   run?: string;
   lines: HoldLine[];
@@ -186,3 +188,14 @@ export const extendHold = (hold: Hold, expiresAt: Micros, amounts: Amounts): Tra
   };
   return { hold: after, moves: changed(hold, after), used: {} };
 };
+
+/** What becomes of an open hold whose agent is stopped: what was under way is charged unless its caller settles it. */
+export const freezeHold = (hold: Hold): Transition => ({
+  hold: {
+    ...hold,
+    frozen: true,
+    lines: hold.lines.map((line) => (line.unit === "concurrent" ? line : { ...line, onLapse: "charge" })),
+  },
+  moves: [],
+  used: {},
+});

@@ -1,6 +1,7 @@
 /** `remit agent …`: the agents and what they are recognised by. The service that runs is asked. */
 import { Command, Option } from "commander";
 import { z } from "zod";
+import { registryCommands } from "./agent-registry.ts";
 import { parseMoment } from "./ledger.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing } from "./table.ts";
@@ -62,9 +63,12 @@ const revokeKey = async (agent: string, id: string, options: CommonOptions): Pro
 const formatOption = (): Option =>
   new Option("--format <format>", "how to print").choices(formats).default("table");
 
-export const agentCommand = (): Command =>
-  new Command("agent")
-    .description("see agents, and say what they are recognised by")
+export const agentCommand = (): Command => {
+  const command = new Command("agent").description(
+    "register agents, suspend and revoke them, give them keys",
+  );
+  for (const each of registryCommands()) command.addCommand(each);
+  return command
     .addCommand(
       withCommonOptions(new Command("key"))
         .description("make an agent an API key and print it, once")
@@ -87,3 +91,4 @@ export const agentCommand = (): Command =>
         .argument("<key>", "the key's id, as `remit agent keys` lists it")
         .action(revokeKey),
     );
+};

@@ -6,6 +6,7 @@ import { alertCommand } from "./alert.ts";
 import { budgetCommand } from "./budget.ts";
 import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
+import { killCommand } from "./kill.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { policyCommand } from "./policy.ts";
 import { serveCommand } from "./serve.ts";
@@ -28,6 +29,7 @@ export const program = (): Command =>
     .addCommand(ledgerCommand())
     .addCommand(callerCommand())
     .addCommand(agentCommand())
+    .addCommand(killCommand())
     .addCommand(alertCommand())
     .addCommand(budgetCommand())
     .addCommand(usageCommand());

@@ -228,9 +228,7 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     subject: chain.subject ? namedHop(schema, chain.subject) : namedClaim(subject, question.subject),
     subjectActs: subjectIsAgent,
     actors: chain.hops.map((hop) => namedHop(schema, hop)),
-    agents: [...chain.hops, ...(chain.subject ? [chain.subject] : [])].flatMap(
-      ({ agent }) => agent?.id ?? [],
-    ),
+    ...registeredIn(chain),
     action: {
       name: action?.uid.id ?? question.action.name,
       known: action !== undefined,
@@ -267,6 +265,15 @@ const seenOf = ({ head }: World, demand: Facts["demand"]): Pick<Facts, "budgetsS
   const touched = new Set(demand?.touches.map(({ budget }) => budget));
   const budgetsSeen = head.budgetsSeen.filter((id) => touched.has(id));
   return budgetsSeen.length === 0 ? {} : { budgetsSeen };
+};
+
+/** The registered agents of the chain, and whose they are. */
+const registeredIn = (chain: Chain): Pick<Facts, "agents" | "belongs"> => {
+  const agents = [...chain.hops, ...(chain.subject ? [chain.subject] : [])].flatMap(
+    ({ agent }) => agent ?? [],
+  );
+  const of = (name: "owner" | "team"): string[] => [...new Set(agents.flatMap((agent) => agent[name] ?? []))];
+  return { agents: agents.map(({ id }) => id), belongs: { owners: of("owner"), teams: of("team") } };
 };
 
 /** Tokens and keys are secrets: nothing that is kept holds them. */

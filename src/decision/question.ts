@@ -88,6 +88,8 @@ export type Facts = {
   actors: Named[];
   /** Registered agents of the whole chain, the subject included: each has a chain of its own in the ledger. */
   agents: string[];
+  /** Whose the registered agents of the chain are. */
+  belongs?: { owners: string[]; teams: string[] };
   action: { name: string; known: boolean; metered: boolean };
   resource: Named;
   /** Flagged labels of the resource (`@remit("label")` attributes that are true). */

@@ -9,14 +9,14 @@ import { type BudgetBook, capOutputTokens, knownUnits } from "../budget/budget.t
 import type { PriceCatalogue } from "../budget/prices.ts";
 import { declaredBudgets, emptyBook, type Names, readBudgets } from "../budget/read-budgets.ts";
 import { readPrices } from "../budget/read-prices.ts";
-import { checkEntity, readEntities } from "../entity/read-entities.ts";
+import { readEntities } from "../entity/read-entities.ts";
 import { schemaModelOf, SchemaFault } from "../entity/schema-model.ts";
 import { entityTypeNamed, type SchemaModel } from "../entity/schema.ts";
 import { type CedarEntity, type SchemaJson, type Uid, uidKey } from "../kit/cedar-json.ts";
 import { digestOf } from "../kit/digest.ts";
 import { listFolder, readFiles, type TextFile } from "../kit/folder.ts";
-import type { JsonObject } from "../kit/json.ts";
 import type { LoadError, Place } from "../kit/place.ts";
+import { agentEntity } from "./agent-entities.ts";
 import type { Compiler } from "../policy/compile.ts";
 import type { PolicySet } from "../policy/policy-set.ts";
 
@@ -119,29 +119,6 @@ export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
   };
 };
 
-/** Registry fields that become Cedar attributes where the schema's agent type declares them. */
-const agentFields = ["name", "owner", "team", "org", "purpose", "model", "parent", "status"] as const;
-
-/** An agent's attributes and parents: a field declared as an entity refers to it, and is a parent where the type may be in it. */
-const agentParts = (schema: SchemaModel, agent: Agent): { attrs: JsonObject; parents: Uid[] } => {
-  const type = schema.types.get(schema.agentType!)!;
-  const attrs: JsonObject = {};
-  const parents: Uid[] = [];
-  for (const field of agentFields) {
-    const declared = type.attributes.get(field)?.type;
-    const value = agent[field];
-    if (value === undefined || declared === undefined) continue;
-    if (declared.kind !== "entity") {
-      attrs[field] = value;
-      continue;
-    }
-    const uid = { type: declared.type, id: value };
-    attrs[field] = uid;
-    if (type.memberOf.includes(declared.type)) parents.push(uid);
-  }
-  return { attrs: { ...attrs, ...agent.attrs }, parents };
-};
-
 type AgentFile = { agents: Agent[]; entities: CedarEntity[] } | { errors: LoadError[] };
 
 const readAgentFile = (schema: SchemaModel, file: TextFile | undefined): AgentFile => {
@@ -151,8 +128,7 @@ const readAgentFile = (schema: SchemaModel, file: TextFile | undefined): AgentFi
   const errors: LoadError[] = [];
   const entities: CedarEntity[] = [];
   for (const [position, agent] of read.agents.entries()) {
-    const type = schema.types.get(schema.agentType!)!;
-    const checked = checkEntity(schema, type, agent.id, { ...agentParts(schema, agent), tags: agent.tags });
+    const checked = agentEntity(schema, agent);
     if ("fault" in checked) errors.push(read.faultAt(position, checked.fault, checked.path.map(String)));
     else entities.push(checked.entity);
   }

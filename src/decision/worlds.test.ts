@@ -17,7 +17,7 @@ const world = (policySet: string): World => ({
     loaded: { policies: 0, entities: 0, agents: 0, budgets: 0, policyFiles: 0 },
   },
   entities: new Map(),
-  registry: { find: () => undefined, lineage: (agent) => [agent], size: 0 },
+  registry: { find: () => undefined, lineage: (agent) => [agent], agents: [] },
 });
 
 const create = (): { worlds: Worlds; retired: [string, number][] } => {

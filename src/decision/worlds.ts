@@ -1,5 +1,7 @@
 /** The world in force, and the ones before it that questions still hold: a question keeps the world it began with. */
 import { Problem } from "../kit/problem.ts";
+import type { KeptAgents } from "../agent/store.ts";
+import { noKeptAgents, withKeptAgents } from "./kept-agents.ts";
 import type { World } from "./prepare.ts";
 
 export type Worlds = {
@@ -7,8 +9,10 @@ export type Worlds = {
   current: () => World;
   /** Runs a question in the world of this moment, which stays known to the judge until the question is answered. */
   use: <T>(ask: (world: World) => Promise<T>) => Promise<T>;
-  /** Puts a world in force. */
+  /** Puts a world of the files in force, with what is kept of agents. */
   replace: (world: World) => void;
+  /** Takes over what the store knows of agents, for this world and those to come. */
+  keep: (kept: KeptAgents) => void;
 };
 
 /**
@@ -16,6 +20,8 @@ export type Worlds = {
  * each was installed, and one that is on its way here already mustn't lose its policies.
  */
 export const createWorlds = (retire: (policySet: string, worlds: number) => void): Worlds => {
+  let files: World | undefined;
+  let kept = noKeptAgents;
   let inForce: World | undefined;
   /** Policy set → how many questions and worlds in force need it. */
   const needed = new Map<string, number>();
@@ -56,8 +62,14 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
       const { policySet } = world.head;
       need(policySet);
       had.set(policySet, (had.get(policySet) ?? 0) + 1);
-      inForce = world;
+      files = world;
+      inForce = withKeptAgents(world, kept);
       if (before) release(before.head.policySet);
+    },
+    keep: (known) => {
+      kept = known;
+      // The policy set stays: nothing is installed or retired.
+      if (files) inForce = withKeptAgents(files, kept);
     },
   };
 };

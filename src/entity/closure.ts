@@ -2,7 +2,7 @@
 import { type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
 import { isObject, type JsonValue } from "../kit/json.ts";
 
-export type EntityIndex = ReadonlyMap<string, CedarEntity>;
+export type EntityIndex = Pick<ReadonlyMap<string, CedarEntity>, "get">;
 
 export const indexEntities = (entities: readonly CedarEntity[]): EntityIndex =>
   new Map(entities.map((entity) => [uidKey(entity.uid), entity]));

@@ -45,15 +45,18 @@ const shownKey = (key: AgentKey): Record<string, unknown> => ({
   ...(key.revokedBy === undefined ? {} : { revoked_by: key.revokedBy }),
 });
 
-const agentNamed = ({ registry }: World, id: string): Agent => {
+/** The registered agent of this id. @throws Problem `not_found` */
+export const agentNamed = ({ registry }: World, id: string): Agent => {
   const agent = registry.find(id);
   if (!agent) throw new Problem("not_found", `no agent \`${id}\` is registered`, { field: "agent" });
   return agent;
 };
 
-const typeOf = ({ head }: World): string => head.schema.agentType ?? "Agent";
+/** The type of agents. */
+export const typeOf = ({ head }: World): string => head.schema.agentType ?? "Agent";
 
-const nameOf = (world: World, id: string): AgentName => ({
+/** How an entry may name an agent. */
+export const nameOf = (world: World, id: string): AgentName => ({
   type: typeOf(world),
   id,
   personal: world.head.schema.types.get(typeOf(world))?.personal ?? true,

@@ -10,6 +10,8 @@ import { type Endpoint, handlerOf } from "./endpoint.ts";
 import { addAlertRoutes, type AlertParts } from "./alert-routes.ts";
 import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
+import { addKillRoutes } from "./kill-routes.ts";
+import { addRegistryRoutes } from "./registry-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
 
 export type HttpParts = AuthzenParts &
@@ -25,7 +27,12 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   const handler = handlerOf(parts.log, parts.metrics);
   const nothing = handler(() => problemAnswer(new Problem("not_found", "there is nothing at this path")));
   const allowed = new Map<string, Set<string>>();
-  const add = (target: Hono, method: "get" | "post" | "delete", path: string, endpoint: Endpoint): void => {
+  const add = (
+    target: Hono,
+    method: "get" | "post" | "patch" | "delete",
+    path: string,
+    endpoint: Endpoint,
+  ): void => {
     target[method](path, handler(endpoint));
     const methods = allowed.get(path) ?? new Set<string>();
     allowed.set(path, methods.add(method.toUpperCase()));
@@ -36,6 +43,8 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addHoldRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);
   addAgentRoutes(app, parts, add);
+  addRegistryRoutes(app, parts, add);
+  addKillRoutes(app, parts, add);
   addAlertRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {

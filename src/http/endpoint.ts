@@ -83,4 +83,9 @@ const answerTo = async (
 };
 
 /** Adds an endpoint to the application. */
-export type Add = (app: Hono, method: "get" | "post" | "delete", path: string, endpoint: Endpoint) => void;
+export type Add = (
+  app: Hono,
+  method: "get" | "post" | "patch" | "delete",
+  path: string,
+  endpoint: Endpoint,
+) => void;

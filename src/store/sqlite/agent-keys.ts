@@ -1,11 +1,10 @@
 /** Keys of agents: rows, the acts that change them, and what a question's key says of who asks. */
 import type { Database } from "better-sqlite3";
-import type { AgentCommand, AgentKey } from "../../agent/store.ts";
+import type { KeyCommand, AgentKey } from "../../agent/store.ts";
 import type { Facts, Refusal } from "../../decision/question.ts";
-import { actRecord, entityRecord } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
-import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
+import { appendAgentEntry } from "./agents.ts";
 import type { Desk } from "./desk.ts";
 
 type Row = {
@@ -71,31 +70,8 @@ export const keyRefusal = (rows: AgentKeyRows, { agentKey, at }: Facts): Refusal
     : { reason: "identity_mismatch", detail: "the agent key is not the acting agent's" };
 };
 
-const append = (desk: Desk, command: AgentCommand, facts: JsonObject, detail: JsonObject): void => {
-  const { id, at, caller, agent } = command;
-  const kind = command.verb === "add_key" ? "agent.key.add" : "agent.key.revoke";
-  const named = { ...agent, typeKnown: true };
-  desk.append.entry({
-    id,
-    at,
-    kind,
-    record: (names, commitment) =>
-      actRecord(names, {
-        kind,
-        id,
-        at,
-        caller,
-        detail: commitment,
-        moves: [],
-        facts: { agent: entityRecord(named, names), ...facts },
-      }),
-    body: JSON.stringify(detail),
-    agents: [agent.personal ? desk.append.names("entity", agent.type, agent.id) : agent.id],
-  });
-};
-
 /** The act that adds or revokes a key, with its entry. */
-export const createKeyActs = (db: Database): ((desk: Desk, command: AgentCommand) => AgentKey) => {
+export const createKeyActs = (db: Database): ((desk: Desk, command: KeyCommand) => AgentKey) => {
   const insert = db.prepare(
     `insert into agent_key (id, agent, hash, name, created_at, created_by, expires_at)
      values (?, ?, ?, ?, ?, ?, ?)`,
@@ -108,7 +84,11 @@ export const createKeyActs = (db: Database): ((desk: Desk, command: AgentCommand
       const { keyHash, name, expiresAt } = command;
       insert.run(id, agent.id, keyHash, name ?? null, at, caller, expiresAt ?? null);
       const expires = expiresAt === undefined ? {} : { expires_at: expiresAt };
-      append(desk, command, { key: id, ...expires }, name === undefined ? {} : { name });
+      appendAgentEntry(desk, command, {
+        kind: "agent.key.add",
+        facts: { key: id, ...expires },
+        detail: name === undefined ? {} : { name },
+      });
       return keyOf(find.get(id, agent.id)!);
     }
     const row = find.get(command.key, agent.id);
@@ -116,7 +96,7 @@ export const createKeyActs = (db: Database): ((desk: Desk, command: AgentCommand
     // Revoked once is revoked for good; again changes nothing.
     if (row.revoked_at !== null) return keyOf(row);
     revoke.run(at, caller, row.id);
-    append(desk, command, { key: row.id }, {});
+    appendAgentEntry(desk, command, { kind: "agent.key.revoke", facts: { key: row.id }, detail: {} });
     return keyOf(find.get(row.id, agent.id)!);
   };
 };

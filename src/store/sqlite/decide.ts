@@ -14,12 +14,13 @@ import {
   refusedBy,
   runawayDenial,
 } from "../../decision/admitted.ts";
-import type { Decided, Facts, Verdict } from "../../decision/question.ts";
+import type { Decided, Facts, Refusal, Verdict } from "../../decision/question.ts";
 import { recordOf } from "../../decision/record.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
 import { keyRefusal } from "./agent-keys.ts";
+import { agentIds, killRefusal } from "./kills.ts";
 import type { Desk } from "./desk.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import type { Crossing } from "./told.ts";
@@ -258,10 +259,20 @@ const writer =
     return decided;
   };
 
+const statusRefusal = (desk: Desk, facts: Facts): Refusal | undefined => {
+  for (const id of agentIds(facts)) {
+    const standing = desk.agents.standing(id, facts.at);
+    if (standing !== "clear") return { reason: standing, detail: `the agent \`${id}\`` };
+  }
+  return undefined;
+};
+
 /** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
 const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
   const facts = JSON.parse(body) as Facts;
-  const refusal = facts.refusal ? undefined : keyRefusal(desk.agentKeys, facts);
+  const refusal = facts.refusal
+    ? undefined
+    : (statusRefusal(desk, facts) ?? killRefusal(desk, facts) ?? keyRefusal(desk.agentKeys, facts));
   if (!refusal) return { facts, body };
   const { ask: _ask, demand: _demand, ...rest } = facts;
   const refused: Facts = { ...rest, refusal };

@@ -5,10 +5,12 @@ import type { Amounts } from "../../budget/budget.ts";
 import type { LineMove } from "../../budget/hold.ts";
 import type { Dimensions } from "../../decision/question.ts";
 import type { Micros } from "../../kit/clock.ts";
+import { agentRows, type AgentRows } from "./agents.ts";
 import { type AgentKeyRows, agentKeyRows } from "./agent-keys.ts";
 import { type Accounts, createAccounts, type NamedMove } from "./accounts.ts";
 import { type Append, createAppend, nextIndex } from "./append.ts";
 import { createHolds, type Holds } from "./holds.ts";
+import { createKills, type Kills } from "./kills.ts";
 import { createRuns, type Runs } from "./runs.ts";
 import { createTold, type Told } from "./told.ts";
 
@@ -17,7 +19,9 @@ type Parts = {
   accounts: Accounts;
   holds: Holds;
   runs: Runs;
+  agents: AgentRows;
   agentKeys: AgentKeyRows;
+  kills: Kills;
   told: Told;
   /** Applies moves and gives them as entries tell them. */
   apply: (moves: readonly Omit<LineMove, "unit">[]) => NamedMove[];
@@ -48,7 +52,9 @@ const partsOf = (db: Database, tell: (alert: Alert) => void, next: number): Part
     accounts,
     holds: createHolds(db),
     runs: createRuns(db),
+    agents: agentRows(db),
     agentKeys: agentKeyRows(db),
+    kills: createKills(db),
     told: createTold(db, tell),
     apply: (moves) => {
       accounts.move(moves);

@@ -6,6 +6,7 @@ import { fitOf } from "../../budget/admit.ts";
 import type { Amounts, Budget } from "../../budget/budget.ts";
 import {
   extendHold,
+  freezeHold,
   lapseHold,
   type LineMove,
   type Refused,
@@ -30,8 +31,13 @@ import { createReplies, replyKeptMicros } from "./replies.ts";
 
 export type Book = ReadonlyMap<string, Budget>;
 
+/** Open holds that someone other than their callers ends. */
+export type Stopped = { ids: readonly string[]; how: "release" | "freeze"; at: Micros; caller: string };
+
 export type HoldActs = {
   change: (desk: Desk, book: Book, command: HoldCommand) => HoldView;
+  /** Releases or freezes open holds, each with its entry. */
+  stop: (desk: Desk, book: Book, stopped: Stopped) => void;
   /** Lapses holds whose time is over; how many there were. */
   lapse: (desk: Desk, book: Book, at: Micros) => number;
 };
@@ -196,6 +202,7 @@ const keep = (
           settled: hold.settled,
           ...(hold.late ? { late: true } : {}),
           ...(hold.overrun ? { overrun: true } : {}),
+          ...(hold.frozen ? { frozen: true } : {}),
         },
       }),
     body: JSON.stringify(detail),
@@ -230,6 +237,7 @@ const transitionOf = (desk: Desk, book: Book, hold: KeptHold, command: HoldComma
       return accepted(releaseHold(hold));
     case "extend": {
       if (hold.state !== "open" || hold.expiresAt <= command.at) throw conflict("the hold is no longer open");
+      if (hold.frozen) throw conflict("the hold is frozen: it can be settled or released");
       admitTopUp(desk, book, hold, command.amounts, command.at);
       admitInRun(desk, hold, command);
       return accepted(extendHold(hold, command.at + command.ttlMs * 1000, command.amounts));
@@ -255,6 +263,20 @@ const lapseOne = (desk: Desk, book: Book, id: string, at: Micros): void => {
   }
   const entry = { id: uuidv7(at), at, kind: "hold.lapse", caller: hold.caller, detail: { hold: id } };
   keep(desk, book, hold, transition, entry);
+};
+
+const stopAll = (desk: Desk, book: Book, { ids, how, at, caller }: Stopped): void => {
+  for (const id of ids) {
+    const hold = desk.holds.find(id)!;
+    const transition = how === "freeze" ? freezeHold(hold) : accepted(releaseHold(hold));
+    keep(desk, book, hold, transition, {
+      id: uuidv7(at),
+      at,
+      kind: `hold.${how}`,
+      caller,
+      detail: { hold: id },
+    });
+  }
 };
 
 /** `warn` hears of holds that can't lapse: each stays as it is, and stands in no other's way. */
@@ -294,6 +316,7 @@ export const createHoldActs = (db: Database, warn: (warning: string) => void): H
       if (idempotency) replies[command.verb].keep(caller, idempotency, JSON.stringify(view), at);
       return view;
     },
+    stop: stopAll,
     lapse: (desk, book, at) => {
       let lapsed = 0;
       for (const id of desk.holds.expired(at, lapsesMax)) {

@@ -16,6 +16,10 @@ export type Holds = {
   /** Ids of open holds whose time is over. */
   expired: (at: Micros, limit: number) => string[];
   ofDecision: (decision: string) => string | undefined;
+  /** Ids of open holds of these agents, by the names that their holds have; of all agents without any. */
+  openOfAgents: (names: readonly string[] | undefined) => string[];
+  /** Ids of open holds of a run and of those below it. */
+  openOfRun: (run: string) => string[];
 };
 
 type Row = {
@@ -33,6 +37,7 @@ type Row = {
   run: string | null;
   late: number;
   overrun: number;
+  frozen: number;
 };
 
 type LineRow = {
@@ -61,12 +66,39 @@ const holdOf = (row: Row, lines: HoldLine[]): KeptHold => ({
   settled: JSON.parse(row.settled) as Amounts,
   late: row.late === 1,
   overrun: row.overrun === 1,
+  ...(row.frozen === 1 ? { frozen: true } : {}),
   ...(row.priced === null ? {} : { price: JSON.parse(row.priced) as Price }),
   ...(row.run === null ? {} : { run: row.run }),
   dimensions: JSON.parse(row.dimensions) as Dimensions,
   agents: JSON.parse(row.agents) as string[],
   lines,
 });
+
+const openHolds = (db: Database): Pick<Holds, "openOfAgents" | "openOfRun"> => {
+  const openOf = db
+    .prepare<[string, string], string>(
+      `select id from hold where state = 'open' and (
+         exists (select 1 from json_each(agents) a where a.value in (select value from json_each(?)))
+         or json_extract(dimensions, '$.agent') in (select value from json_each(?)))`,
+    )
+    .pluck();
+  const openOfAny = db
+    .prepare<[], string>(
+      "select id from hold where state = 'open' and (agents <> '[]' or json_extract(dimensions, '$.agent') is not null)",
+    )
+    .pluck();
+  const openOfRun = db
+    .prepare<[string], string>(
+      `with recursive below (id) as (select ? union select run.id from run join below on run.parent = below.id)
+       select id from hold where state = 'open' and run in (select id from below)`,
+    )
+    .pluck();
+  return {
+    openOfAgents: (names) =>
+      names ? openOf.all(JSON.stringify(names), JSON.stringify(names)) : openOfAny.all(),
+    openOfRun: (run) => openOfRun.all(run),
+  };
+};
 
 export const createHolds = (db: Database): Holds => {
   const insert = db.prepare(
@@ -81,10 +113,10 @@ export const createHolds = (db: Database): Holds => {
     "select account, start, unit, held, charged, on_lapse from hold_line where hold = ?",
   );
   const update = db.prepare(
-    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ? where id = ?",
+    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ? where id = ?",
   );
   const updateLine = db.prepare(
-    "update hold_line set held = ?, charged = ? where hold = ? and account = ? and start = ?",
+    "update hold_line set held = ?, charged = ?, on_lapse = ? where hold = ? and account = ? and start = ?",
   );
   const expired = db
     .prepare<[Micros, number], string>(
@@ -114,7 +146,7 @@ export const createHolds = (db: Database): Holds => {
       const row = find.get(id);
       return row && holdOf(row, lines.all(id).map(lineOf));
     },
-    update: ({ id, state, expiresAt, amounts, settled, late, overrun, lines: changed }) => {
+    update: ({ id, state, expiresAt, amounts, settled, late, overrun, frozen, lines: changed }) => {
       update.run(
         state,
         expiresAt,
@@ -122,11 +154,14 @@ export const createHolds = (db: Database): Holds => {
         JSON.stringify(settled),
         late ? 1 : 0,
         overrun ? 1 : 0,
+        frozen ? 1 : 0,
         id,
       );
-      for (const { row, start, held, charged } of changed) updateLine.run(held, charged, id, row, start);
+      for (const { row, start, held, charged, onLapse } of changed)
+        updateLine.run(held, charged, onLapse, id, row, start);
     },
     expired: (at, limit) => expired.all(at, limit),
     ofDecision: (decision) => ofDecision.get(decision),
+    ...openHolds(db),
   };
 };

@@ -3,7 +3,7 @@
  * inside one transaction; what a caller is told was committed and synced before.
  */
 import Sqlite, { type Database } from "better-sqlite3";
-import type { AgentCommand, AgentKey } from "../../agent/store.ts";
+import type { AgentCommand, AgentKey, KeptAgents, KeyCommand, Kill, KillCommand } from "../../agent/store.ts";
 import type { Alert } from "../../alert/alert.ts";
 import { type Sink, sinksFor } from "../../alert/sink.ts";
 import type { Budget } from "../../budget/budget.ts";
@@ -24,6 +24,7 @@ import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
 import type { EntryFilter, EntryView } from "../../ledger/store.ts";
 import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
+import { agentRows, chainName, createAgentActs } from "./agents.ts";
 import { createAccountActs } from "./account-acts.ts";
 import { createAccountViews } from "./account-views.ts";
 import { type BalanceFault, auditBalances } from "./audit.ts";
@@ -32,6 +33,7 @@ import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
 import { createDecide } from "./decide.ts";
 import { createDesk, type Desk } from "./desk.ts";
 import { readEntries } from "./entries.ts";
+import { createKills, killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
@@ -52,7 +54,9 @@ export type Command =
   | { kind: "usage"; command: UsageCommand }
   | { kind: "grant"; command: GrantCommand }
   | { kind: "adjust"; command: AdjustCommand }
-  | { kind: "agent_key"; command: AgentCommand };
+  | { kind: "agent"; command: AgentCommand }
+  | { kind: "agent_key"; command: KeyCommand }
+  | { kind: "kill"; command: KillCommand };
 
 /** What an act came to: a refusal of one act is no failure of the commit. */
 export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
@@ -73,6 +77,8 @@ export type Ledger = {
   usage: (query: UsageQuery) => UsageSum[];
   /** Recomputes every balance from the entries; what differs. */
   auditBalances: () => BalanceFault[];
+  keptAgents: () => KeptAgents;
+  kills: () => Kill[];
   agentKeys: (agent: string) => AgentKey[];
   /** The agent whose key this is at the instant. */
   agentOfKey: (hash: string, at: Micros) => string | undefined;
@@ -109,6 +115,7 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
   const holds = createHoldActs(db, warn);
   const accounts = createAccountActs(db);
   const keys = createKeyActs(db);
+  const agents = createAgentActs(db);
   const decide = createDecide(db, bound, warn);
   const perform = ({ desk, book }: Room, command: Command): unknown => {
     switch (command.kind) {
@@ -122,6 +129,20 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
         return accounts.grant(desk, book, command.command);
       case "adjust":
         return accounts.adjust(desk, book, command.command);
+      case "agent": {
+        const changed = agents(desk, command.command);
+        const { verb, at, caller, agent } = command.command;
+        const how = verb === "suspend" || verb === "revoke" ? command.command.holds : undefined;
+        if (changed && how !== undefined) {
+          const ids = desk.holds.openOfAgents([agent.id, chainName(desk, agent)]);
+          holds.stop(desk, book, { ids, how, at, caller });
+        }
+        return undefined;
+      }
+      case "kill": {
+        const { at, caller } = command.command;
+        return killAct(desk, command.command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
+      }
       case "agent_key":
         return keys(desk, command.command);
     }
@@ -161,7 +182,10 @@ const tryWrite = (db: Database): void => {
 /** What needs no more than the file. */
 const readsOf = (
   db: Database,
-): Pick<Ledger, "grants" | "usage" | "auditBalances" | "entries" | "agentKeys" | "agentOfKey"> => {
+): Pick<
+  Ledger,
+  "grants" | "usage" | "auditBalances" | "entries" | "agentKeys" | "agentOfKey" | "keptAgents" | "kills"
+> => {
   const views = createAccountViews(db);
   const keys = agentKeyRows(db);
   return {
@@ -169,6 +193,8 @@ const readsOf = (
     usage: (query) => views.usage(query),
     auditBalances: () => auditBalances(db),
     entries: (filter) => readEntries(db, filter),
+    keptAgents: () => agentRows(db).kept(),
+    kills: () => createKills(db).list(),
     agentKeys: (agent) => keys.list(agent),
     agentOfKey: (hash, at) => {
       const key = keys.find(hash);

@@ -2,7 +2,7 @@
  * The ledger from the main thread: acts queue up while the writer commits and go to it together. Nothing waits for a
  * timer: a lone act leaves at once, and what arrives during a commit is the next one.
  */
-import type { AgentCommand, AgentKey, AgentStore } from "../../agent/store.ts";
+import type { AgentCommand, AgentKey, AgentStore, KeyCommand, Kill, KillCommand } from "../../agent/store.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { DecisionStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
@@ -38,6 +38,8 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   grants: (budget: string) => ledger.grants(budget),
   usage: (query: UsageQuery) => ledger.usage(query),
   auditBalances: () => ledger.auditBalances(),
+  keptAgents: () => ledger.keptAgents(),
+  kills: () => ledger.kills(),
   agentKeys: (agent: string) => ledger.agentKeys(agent),
   agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
   entries: (filter: EntryFilter) => ledger.entries(filter),
@@ -123,7 +125,11 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     reportUsage: (command: UsageCommand) => perform<UsageView>({ kind: "usage", command }),
     grant: (command: GrantCommand) => perform<Grant>({ kind: "grant", command }),
     adjust: (command: AdjustCommand) => perform<AccountView>({ kind: "adjust", command }),
-    changeAgentKey: (command: AgentCommand) => perform<AgentKey>({ kind: "agent_key", command }),
+    keptAgents: () => calls.call("keptAgents", undefined),
+    changeAgent: (command: AgentCommand) => perform<void>({ kind: "agent", command }),
+    kill: (command: KillCommand) => perform<Kill>({ kind: "kill", command }),
+    kills: () => calls.call("kills", undefined),
+    changeAgentKey: (command: KeyCommand) => perform<AgentKey>({ kind: "agent_key", command }),
     agentKeys: (agent) => calls.call("agentKeys", agent),
     agentOfKey: (keyHash, at) => calls.call("agentOfKey", { keyHash, at }),
     accounts: (budget, at, limit, after = "") => calls.call("accounts", { budget, at, limit, after }),
