@@ -78,7 +78,8 @@ export type KillCommand = Commanded &
         verb: "kill";
         target: Target;
         action: KillAction;
-        holds: HoldFate;
+        /** `keep`: what was under way goes on as it was, as rules have it. */
+        holds: HoldFate | "keep";
         reason: string;
         /** Registered agents that the target fits now. */
         agents: AgentName[];

@@ -12,6 +12,7 @@ export const alertTypes = [
   "hold.lapsed",
   "usage.unpriced",
   "runaway",
+  "agent.contained",
   "ledger.unavailable",
   "policy.reload_failed",
   "alert.test",

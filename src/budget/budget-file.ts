@@ -106,8 +106,26 @@ const runaway = z.strictObject({
 
 type OneOrMore<T> = T | T[];
 
+const countMax = 10_000;
+
+const containment = z
+  .strictObject({
+    mode: z.enum(["off", "observe", "enforce"]).default("enforce"),
+    denials: z.number().int().min(2).max(countMax).optional(),
+    runaways: z.number().int().min(1).max(countMax).optional(),
+    within: duration.default("10m"),
+  })
+  .refine(({ denials, runaways }) => denials !== undefined || runaways !== undefined, {
+    message: "needs denials or runaways",
+    path: ["denials"],
+  });
+
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
-export type BudgetFile = { budgets: RawBudget[]; runaway?: RawRunaway | undefined };
+export type BudgetFile = {
+  budgets: RawBudget[];
+  runaway?: RawRunaway | undefined;
+  containment?: RawContainment | undefined;
+};
 
 export type RawBudget = {
   id: string;
@@ -131,6 +149,13 @@ export type RawBudget = {
   alerts: number[];
 };
 
+export type RawContainment = {
+  mode: "off" | "observe" | "enforce";
+  denials?: number | undefined;
+  runaways?: number | undefined;
+  within: string;
+};
+
 export type RawRunaway = {
   mode: "off" | "observe" | "enforce";
   run: {
@@ -146,6 +171,7 @@ export type RawRunaway = {
 const shape = z.strictObject({
   budgets: z.array(budget).default([]),
   runaway: runaway.optional(),
+  containment: containment.optional(),
 });
 
 /** The file's shape. */

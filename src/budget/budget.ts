@@ -75,8 +75,16 @@ export type Runaway = {
   loop?: { repeats: number; withinMs: number };
 };
 
+/** When an agent that is denied again and again is stopped: so many denials, or runaway ones, within a time. */
+export type Containment = {
+  mode: "observe" | "enforce";
+  denials?: number;
+  runaways?: number;
+  withinMs: number;
+};
+
 /** The budgets of a snapshot. */
-export type BudgetBook = { budgets: Budget[]; runaway: Runaway };
+export type BudgetBook = { budgets: Budget[]; runaway: Runaway; containment?: Containment };
 
 /** A budget as it meets one question: the accounts are its `values` combined, one of each `per`. */
 export type Touch = {

@@ -2,7 +2,14 @@
 import type { LoadError, Place } from "../kit/place.ts";
 import { readYamlAs } from "../kit/yaml.ts";
 import type { Budget, BudgetBook, Runaway, Where } from "./budget.ts";
-import { budgetFileShape, durationMs, type RawBudget, type RawRunaway, weekdayOf } from "./budget-file.ts";
+import {
+  budgetFileShape,
+  durationMs,
+  type RawBudget,
+  type RawContainment,
+  type RawRunaway,
+  weekdayOf,
+} from "./budget-file.ts";
 import type { Window } from "./window.ts";
 
 /** What a budget file may name: action keys by AuthZEN name, entity types by AuthZEN name. */
@@ -87,6 +94,19 @@ const budgetOf = (raw: RawBudget, names: Names, fault: Faults): Budget | undefin
   };
 };
 
+const containmentOf = (raw: RawContainment | undefined): Pick<BudgetBook, "containment"> => {
+  if (!raw || raw.mode === "off") return {};
+  const { mode, denials, runaways, within } = raw;
+  return {
+    containment: {
+      mode,
+      ...(denials === undefined ? {} : { denials }),
+      ...(runaways === undefined ? {} : { runaways }),
+      withinMs: durationMs(within)!,
+    },
+  };
+};
+
 const runawayOf = (raw: RawRunaway | undefined): Runaway => {
   if (!raw) return emptyBook.runaway;
   const { usd_micros: usdMicros, calls, seconds, children, depth } = raw.run;
@@ -130,7 +150,7 @@ export const readBudgets = (
   }
   if (errors.length > 0) return { errors };
   return {
-    book: { budgets, runaway: runawayOf(read.value.runaway) },
+    book: { budgets, runaway: runawayOf(read.value.runaway), ...containmentOf(read.value.containment) },
     placeOf: (id) => read.placeOf(["budgets", positions.get(id) ?? 0, "id"]),
   };
 };

@@ -152,7 +152,7 @@ export const consumptionOf = (
   parties: Parties,
   inputs: Inputs,
   at: Micros,
-): Pick<Facts, "demand" | "runaway" | "dimensions"> => {
+): Pick<Facts, "demand" | "runaway" | "containment" | "dimensions"> => {
   const { book, prices } = world.head;
   const values = valuesOf(world, chain, parties, inputs);
   const provider = parties.resource.attrs["provider"];
@@ -175,5 +175,6 @@ export const consumptionOf = (
     dimensions: dimensionsOf(values, chain),
     ...(demand ? { demand } : {}),
     ...(runaway ? { runaway } : {}),
+    ...(book.containment ? { containment: book.containment } : {}),
   };
 };

@@ -1,5 +1,5 @@
 /** The words of a decision: what is asked, by whom, what is known, and what comes out. Plain data throughout. */
-import type { Balance, Consumption, Demand } from "../budget/budget.ts";
+import type { Balance, Consumption, Containment, Demand } from "../budget/budget.ts";
 import type { Admission } from "../budget/admit.ts";
 import type { RunawayRules } from "../budget/runaway.ts";
 import type { CedarAsk, Uid } from "../kit/cedar-json.ts";
@@ -107,6 +107,8 @@ export type Facts = {
   budgetsSeen?: string[];
   /** Who acts in a run, and what no run may exceed. */
   runaway?: RunawayRules;
+  /** When the acting agent is stopped for what it was denied. */
+  containment?: Containment;
   /** The key that the acting agent is to be recognised by: looked up in the act. */
   agentKey?: { hash: string; actor?: string };
   /** The same key and fingerprint is the same question asked again. */

@@ -24,8 +24,8 @@ export type Caller = {
   obligations: string[];
 };
 
-/** Names that no caller may take: the administrator, and the machine's own user where no callers exist. */
-export const reservedNames: readonly string[] = ["admin", "local"];
+/** Names that no caller may take: the administrator, the machine's own user where no callers exist, and Remit's rules. */
+export const reservedNames: readonly string[] = ["admin", "local", "remit"];
 
 /** A name fits a table, a log line and an entry. */
 export const callerNamePattern: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

@@ -20,6 +20,7 @@ import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
 import { keyRefusal } from "./agent-keys.ts";
+import { type Contain, createContain } from "./contain.ts";
 import { agentIds, killRefusal } from "./kills.ts";
 import type { Desk } from "./desk.ts";
 import { createReplies, type Replies } from "./replies.ts";
@@ -237,7 +238,7 @@ type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decide
 
 /** Writes what was decided, and keeps the answer where a retry may ask for it. */
 const writer =
-  (replies: Replies, { engine }: Bound): Write =>
+  (replies: Replies, contain: Contain, { engine }: Bound): Write =>
   (desk, facts, body, { verdict, moves, replayOf, used }) => {
     const replayed = replayOf === undefined ? {} : { replayOf };
     const index = desk.append.entry({
@@ -252,6 +253,8 @@ const writer =
     });
     const run = facts.run === undefined ? {} : { run: facts.run };
     desk.consumed(index, facts.at, used, { ...facts.dimensions, ...run });
+    // A retry that is answered again says nothing new.
+    if (replayOf === undefined) contain(desk, facts, verdict);
     const decided: Decided = { id: facts.id, index, verdict };
     const { idempotency } = facts;
     if (idempotency && replayOf === undefined && !facts.dryRun)
@@ -317,7 +320,7 @@ const deciderOfOne = (
 /** A decider. `warn` hears of judgements that threw: each denied its own question. */
 export const createDecide = (db: Database, bound: Bound, warn: (warning: string) => void): Decide => {
   const replies = createReplies(db, "evaluation");
-  const write = writer(replies, bound);
+  const write = writer(replies, createContain(db), bound);
   const decideOne = deciderOfOne(db, bound, { replies, write, warn });
 
   const decideAll = (desk: Desk, { facts, until }: Act): Decided[] => {

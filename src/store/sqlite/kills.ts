@@ -190,19 +190,29 @@ export const killAct = (desk: Desk, command: KillCommand, stopHolds: StopHolds):
     append(desk, command, { kind: "kill.lift", facts: { kill: kill.id }, detail: { reason }, agents: [] });
     return desk.kills.find(kill.id)!;
   }
-  const { target, action, holds, agents } = command;
+  const { action, holds } = command;
   const ids = openHolds(desk, command);
+  recordKill(desk, command, ids.length);
+  if (action === "revoke") revokeAll(desk, command);
+  if (holds !== "keep") stopHolds(ids, holds);
+  return desk.kills.find(id)!;
+};
+
+/** Keeps a kill, with its entry. `open` is how many open holds it fits. */
+export const recordKill = (
+  desk: Desk,
+  command: Extract<KillCommand, { verb: "kill" }>,
+  open: number,
+): void => {
+  const { id, at, caller, target, action, holds, reason, agents } = command;
   desk.kills.insert({ id, target, action, reason, by: caller, at });
   append(desk, command, {
     kind: "kill",
-    facts: { target: targetRecord(desk, command), action, holds, holds_open: ids.length },
+    facts: { target: targetRecord(desk, command), action, holds, holds_open: open },
     detail: { target: { ...target }, reason },
     agents:
       target.kind === "agent"
         ? agents.filter((agent) => agent.id === target.value).map((agent) => chainName(desk, agent))
         : [],
   });
-  if (action === "revoke") revokeAll(desk, command);
-  stopHolds(ids, holds);
-  return desk.kills.find(id)!;
 };
