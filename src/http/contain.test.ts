@@ -79,7 +79,7 @@ describe("a rule of three denials that is enforced", () => {
     expect(await ask("a")).toBe("agent_suspended");
     expect(await ask("b")).toBe("permit");
     const { kills } = await send("GET", "/v1/kill");
-    const [kill] = kills.filter(({ target }: any) => target.agent === "a");
+    const kill = kills.find(({ target }: any) => target.agent === "a");
     expect(kill).toMatchObject({ action: "suspend", by: "remit", reason: "3 denials within 600 seconds" });
     expect(await alertsOf("a")).toMatchObject([{ severity: "critical", data: { enforced: true } }]);
     const { entries } = await send("GET", "/v1/ledger/entries?agent=a&limit=100");
