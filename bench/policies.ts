@@ -6,7 +6,7 @@ import { cpus, loadavg } from "node:os";
 import type { CedarAsk, Uid } from "../src/kit/cedar-json.ts";
 import { createCedar } from "../src/policy/cedar.ts";
 import { createCompiler } from "../src/policy/compile.ts";
-import { createReferenceEngine, type Engine } from "../src/policy/engine.ts";
+import { createReferenceEngine, type ReferenceEngine } from "../src/policy/reference-engine.ts";
 import { figure, percentile, tableText } from "./statistics.ts";
 
 const counts = [10, 1000, 10_000];
@@ -59,7 +59,7 @@ const askOf = (n: number): { ask: CedarAsk; decision: "allow" | "deny" } => {
 };
 
 /** Microseconds of one question. @throws Error when the answer is wrong */
-const timed = (engine: Engine, digest: string, n: number): number => {
+const timed = (engine: ReferenceEngine, digest: string, n: number): number => {
   const { ask, decision } = askOf(n);
   const before = performance.now();
   const [answer] = engine.ask(digest, ask);

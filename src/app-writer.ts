@@ -10,7 +10,7 @@ import type { FromJudge, ToJudge } from "./decision/loader.ts";
 import { assert } from "./kit/assert.ts";
 import { systemClock } from "./kit/clock.ts";
 import { serveCalls } from "./kit/thread.ts";
-import { createReferenceEngine, type Engine } from "./policy/engine.ts";
+import { createEngine, type Engine } from "./policy/engine.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { ledgerHandlers } from "./store/sqlite/threaded.ts";
@@ -59,8 +59,8 @@ const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void =
 const start = ({ file, pagesMax, sinks }: WriterStart): void => {
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
-  const engine = createReferenceEngine();
-  const bound = { judge: createJudge(engine), admit, engine: engine.name };
+  const engine = createEngine({ mode: "reference" });
+  const bound = { judge: createJudge(engine), admit, engine: engine.mode() };
   const warn = (warning: string): void => port.postMessage({ warning } satisfies WriterWarning);
   const tell = ({ title, text }: Alert): void =>
     port.postMessage({ alert: `${title}: ${text}` } satisfies WriterWarning);

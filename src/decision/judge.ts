@@ -2,7 +2,8 @@
  * The judgement: pure and synchronous, facts in, verdict out. With a chain it is an intersection: the question is
  * asked for the subject and for every agent of the chain, all must be permitted, and any forbid wins.
  */
-import type { Engine, EngineAnswer } from "../policy/engine.ts";
+import type { EngineAnswer } from "../policy/answer.ts";
+import type { Engine } from "../policy/engine.ts";
 import type { CompiledPolicy } from "../policy/policy-set.ts";
 import { admitDemand } from "../budget/admit.ts";
 import { capOutputTokens } from "../budget/budget.ts";
@@ -67,20 +68,24 @@ const judgeAnswers = (answers: readonly Answered[], supported: readonly string[]
   return { ...permit, decision: false, reason: "obligation_unsupported", detail: `unsupported: ${types}` };
 };
 
+const judgeAll = (answers: readonly EngineAnswer[], supported: readonly string[]): Verdict => {
+  const answered: Answered[] = [];
+  for (const answer of answers) {
+    if ("failure" in answer) return verdictOf(false, "policy_error", [], answer.failure);
+    answered.push(answer);
+  }
+  if (answered.length === 0) return verdictOf(false, "policy_error", [], "nobody was asked for");
+  return judgeAnswers(answered, supported);
+};
+
 /** A judge over an engine. An engine that traps throws: the act that asked is denied, and the next one meets a healed engine. */
 export const createJudge =
   (engine: Engine): Judge =>
   (facts: Facts, balances: Balances): Verdict => {
     if (facts.refusal) return verdictOf(false, facts.refusal.reason, [], facts.refusal.detail);
     if (!facts.ask) return verdictOf(false, "policy_error", [], "the facts hold no question for Cedar");
-    const answers = engine.ask(facts.policySet, budgetFacts(facts.ask, balances, facts.budgetsSeen));
-    const answered: Answered[] = [];
-    for (const answer of answers) {
-      if ("failure" in answer) return verdictOf(false, "policy_error", [], answer.failure);
-      answered.push(answer);
-    }
-    if (answered.length === 0) return verdictOf(false, "policy_error", [], "nobody was asked for");
-    return judgeAnswers(answered, facts.supportedObligations);
+    const asked = engine.ask(facts.policySet, budgetFacts(facts.ask, balances, facts.budgetsSeen));
+    return { ...judgeAll(asked.answers, facts.supportedObligations), engine: asked.engine };
   };
 
 /** Admission: nothing is unlimited by default, so a metered action that no budget covers is denied. */

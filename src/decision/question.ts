@@ -5,6 +5,7 @@ import type { RunawayRules } from "../budget/runaway.ts";
 import type { CedarAsk, Uid } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
+import type { EngineMode } from "../policy/engine.ts";
 import type { ProblemCode } from "../kit/problem.ts";
 
 export type { CedarAsk, Uid };
@@ -144,6 +145,8 @@ export type Verdict = {
   /** What an administrator may see beyond the reason: the refusal's detail, or the policies that failed. */
   detail?: string;
   consumption?: Consumption;
+  /** Which engine answered; absent where none was asked. */
+  engine?: EngineMode;
 };
 
 /** Pure and synchronous: facts and balances in, verdict out. */

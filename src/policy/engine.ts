@@ -1,239 +1,167 @@
 /**
- * The reference engine: cedar-wasm over sound slices. It holds policy sets by digest, composes the candidates of a
- * question into a small preparsed set, and keeps those sets under a fixed number of slots (cedar-wasm can replace a
- * preparsed set but never forget one).
+ * The engine as questions meet it, in one of three modes. `reference`: Cedar answers. `checked`: both answer, and Cedar's
+ * counts. `compiled`: the compiled engine answers, and samples are checked against Cedar off the answering path. Where
+ * the two differ, the engine trips: from then on Cedar answers.
  */
-import { assert } from "../kit/assert.ts";
-import { type CedarAsk, type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
-import { type Cedar, createCedar } from "./cedar.ts";
-import { indexByScope, type ScopeIndex } from "./index-by-scope.ts";
-import type { CompiledPolicy, PolicySet } from "./policy-set.ts";
+import type { CedarAsk } from "../kit/cedar-json.ts";
+import { type EngineAnswer, sameAnswers } from "./answer.ts";
+import { CedarTrap } from "./cedar.ts";
+import { type CompiledEngine, type CompiledAnswers, createCompiledEngine } from "./compiled-engine.ts";
+import { Unrepresentable } from "./failure.ts";
+import type { PolicySet } from "./policy-set.ts";
+import { createReferenceEngine, type ReferenceEngine } from "./reference-engine.ts";
+import { knownAnswers, type SelfTest, selfTest } from "./self-test.ts";
 
-/** What Cedar answers for one principal. `errors` are policies whose evaluation failed, with why. */
-export type EngineAnswer =
-  | {
-      decision: "allow" | "deny";
-      determining: CompiledPolicy[];
-      errors: { policy: CompiledPolicy; message: string }[];
-    }
-  | { failure: string };
+export const engineModes = ["reference", "checked", "compiled"] as const;
+export type EngineMode = (typeof engineModes)[number];
+
+/** Two engines that differ over a question, or the compiled one that broke at it. */
+export type Mismatch = {
+  policySet: string;
+  question: CedarAsk;
+  reference: readonly EngineAnswer[];
+  compiled: readonly EngineAnswer[] | { broke: string };
+};
 
 export type Engine = {
-  name: "reference";
+  /** The mode in force: as configured, or `reference` once it tripped. */
+  mode: () => EngineMode;
   /** Takes a policy set in, under its digest; questions may name it from now on. */
   install: (set: PolicySet) => void;
   /** Takes back so many installations of a policy set, and forgets it with the last: an order to forget may be late. */
   retire: (digest: string, installations: number) => void;
-  /** Asks for each principal of the question in turn. @throws CedarTrap when the engine trapped; it has healed */
-  ask: (digest: string, ask: CedarAsk) => EngineAnswer[];
-  /** Decides two questions whose answers are known. Anything but the right answers is a reason not to serve. */
-  selfTest: () => { ok: true } | { ok: false; error: string };
+  /**
+   * Asks for each principal of the question in turn; `engine` says which answered.
+   * @throws CedarTrap when the reference engine trapped; it has healed
+   */
+  ask: (digest: string, question: CedarAsk) => { answers: EngineAnswer[]; engine: EngineMode };
+  selfTest: () => SelfTest;
 };
 
-type Installed = {
-  set: PolicySet;
-  /** How often it was taken in and not taken back. */
-  installations: number;
-  index: ScopeIndex;
-  actions: Map<string, CedarEntity>;
-  /** Candidates by their positions → the slot of their preparsed set. */
-  composed: Map<string, string>;
+export type EngineParts = {
+  mode: EngineMode;
+  reference?: ReferenceEngine;
+  /** Made over the reference engine, unless a test brings its own. */
+  compiled?: CompiledEngine;
+  /** One question in so many is checked, besides the first of every policy and shape. */
+  sampleEvery?: number;
+  /** Runs what must not hold up the answer. */
+  defer?: (run: () => void) => void;
+  /** Hears of a difference, once: the engine has tripped then. */
+  onMismatch?: (mismatch: Mismatch) => void;
 };
 
-const slotsMax = 2000;
+/** Checks that wait; beyond them a sample is not taken, so that a burst isn't followed by one of checks. */
+const waitingMax = 64;
 
-type Slots = {
-  /** The slot for these candidates, preparsed; the one longest unused gives way. */
-  of: (installed: Installed, key: string, policies: readonly CompiledPolicy[]) => string;
-  forget: (installed: Installed) => void;
-};
+const brokeAs = (error: unknown): { broke: string } => ({
+  broke: error instanceof Error ? (error.stack ?? error.message) : String(error),
+});
 
-const createSlots = (cedar: Cedar): Slots => {
-  /** In order of last use: slot → whose key it holds. */
-  let held = new Map<string, { installed: Installed; key: string }>();
-  let free: string[] = [];
-  let made = 0;
-  let generation = cedar.generation();
-  const reset = (): void => {
-    for (const { installed } of held.values()) installed.composed.clear();
-    held = new Map();
-    free = [];
-    made = 0;
-    generation = cedar.generation();
-  };
-  const take = (): string => {
-    const spare = free.pop();
-    if (spare !== undefined) return spare;
-    if (made < slotsMax) return `slot-${made++}`;
-    const [slot, { installed, key }] = held.entries().next().value!;
-    held.delete(slot);
-    installed.composed.delete(key);
-    return slot;
+type Sampler = { take: (digest: string, question: CedarAsk, given: CompiledAnswers) => void };
+
+/** Chooses what is checked, and has it done one after another, each in a turn of its own. */
+const createSampler = (
+  every: number,
+  defer: (run: () => void) => void,
+  check: (digest: string, question: CedarAsk, answers: readonly EngineAnswer[]) => void,
+): Sampler => {
+  const waiting: { digest: string; question: CedarAsk; answers: readonly EngineAnswer[] }[] = [];
+  let until = every;
+  const work = (): void => {
+    const next = waiting.shift();
+    if (next) check(next.digest, next.question, next.answers);
+    if (waiting.length > 0) defer(work);
   };
   return {
-    of: (installed, key, policies) => {
-      if (generation !== cedar.generation()) reset();
-      const known = installed.composed.get(key);
-      if (known !== undefined) {
-        held.delete(known);
-        held.set(known, { installed, key });
-        return known;
-      }
-      const slot = take();
-      const staticPolicies = Object.fromEntries(policies.map(({ id, text }) => [id, text]));
-      const answer = cedar.call((module) => module.preparsePolicySet(slot, { staticPolicies }));
-      assert(answer.type === "success", "a policy that was admitted did not parse again");
-      installed.composed.set(key, slot);
-      held.set(slot, { installed, key });
-      return slot;
-    },
-    forget: (installed) => {
-      for (const slot of installed.composed.values()) {
-        held.delete(slot);
-        free.push(slot);
-      }
-      installed.composed.clear();
+    take: (digest, question, { answers, shape, unseen }) => {
+      const due = --until <= 0;
+      if (due) until = every;
+      if ((!due && unseen.length === 0) || waiting.length >= waitingMax) return;
+      for (const shapes of unseen) shapes.add(shape);
+      waiting.push({ digest, question, answers });
+      if (waiting.length === 1) defer(work);
     },
   };
-};
-
-/** The ancestors of an entity, transitively, among the entities of this question. */
-const ancestorsOf = (uid: Uid, entities: ReadonlyMap<string, CedarEntity>): string[] => {
-  const found = new Set<string>();
-  const open = [uidKey(uid)];
-  for (let key = open.pop(); key !== undefined; key = open.pop()) {
-    for (const parent of entities.get(key)?.parents ?? []) {
-      const parentKey = uidKey(parent);
-      if (found.has(parentKey)) continue;
-      found.add(parentKey);
-      open.push(parentKey);
-    }
-  }
-  return [...found];
-};
-
-/** The action and its groups, as the evaluator must be told without a schema. */
-const actionClosure = (action: Uid, actions: ReadonlyMap<string, CedarEntity>): CedarEntity[] =>
-  [uidKey(action), ...ancestorsOf(action, actions)].flatMap((key) => actions.get(key) ?? []);
-
-const answerOf = (
-  cedar: Cedar,
-  slots: Slots,
-  installed: Installed,
-  ask: CedarAsk,
-  principal: Uid,
-  known: ReadonlyMap<string, CedarEntity>,
-): EngineAnswer => {
-  const candidates = installed.index({
-    principal,
-    principalAncestors: ancestorsOf(principal, known),
-    action: ask.action,
-    actionAncestors: ancestorsOf(ask.action, installed.actions),
-    resource: ask.resource,
-    resourceAncestors: ancestorsOf(ask.resource, known),
-  });
-  if (candidates.length === 0) return { decision: "deny", determining: [], errors: [] };
-  const policies = candidates.map((position) => installed.set.policies[position]!);
-  const slot = slots.of(installed, candidates.join(), policies);
-  const answer = cedar.call((module) =>
-    module.statefulIsAuthorized({
-      principal,
-      action: ask.action,
-      resource: ask.resource,
-      context: ask.context,
-      entities: [...ask.entities, ...actionClosure(ask.action, installed.actions)],
-      preparsedPolicySetId: slot,
-    }),
-  );
-  if (answer.type === "failure") return { failure: answer.errors.map(({ message }) => message).join("; ") };
-  const { decision, diagnostics } = answer.response;
-  // cedar-wasm gives ids in random order; policies of a set are sorted by id, so filtering keeps them so.
-  const reasons = new Set(diagnostics.reason);
-  const errors = new Map(diagnostics.errors.map(({ policyId, error }) => [policyId, error.message]));
-  return {
-    decision,
-    determining: policies.filter(({ id }) => reasons.has(id)),
-    errors: policies.flatMap((policy) => {
-      const message = errors.get(policy.id);
-      return message === undefined ? [] : [{ policy, message }];
-    }),
-  };
-};
-
-const knownAnswers: PolicySet = {
-  digest: "self-test",
-  policies: (["permit", "forbid"] as const).map((effect) => ({
-    id: effect,
-    effect,
-    text: `${effect} (principal, action == Action::"${effect}", resource);`,
-    place: { file: "", line: 1, column: 1 },
-    principal: { kind: "any" },
-    action: { kind: "any" },
-    resource: { kind: "any" },
-    notes: {},
-  })),
-  actions: [],
-};
-
-const selfTest = (ask: Engine["ask"]): ReturnType<Engine["selfTest"]> => {
-  const self: Uid = { type: "SelfTest", id: "self" };
-  try {
-    for (const [action, right] of [
-      ["permit", "allow"],
-      ["forbid", "deny"],
-    ] as const) {
-      const question = { principals: [self], action: { type: "Action", id: action }, resource: self };
-      const [answer] = ask(knownAnswers.digest, { ...question, context: {}, entities: [] });
-      const wrong =
-        !answer || "failure" in answer || answer.decision !== right || answer.determining.length !== 1;
-      if (wrong) return { ok: false, error: `a known question was answered wrongly: \`${action}\`` };
-    }
-    return { ok: true };
-  } catch (error) {
-    return { ok: false, error: error instanceof Error ? error.message : String(error) };
-  }
 };
 
 /** An engine for this thread. */
-export const createReferenceEngine = (cedar: Cedar = createCedar()): Engine => {
-  const sets = new Map<string, Installed>();
-  const slots = createSlots(cedar);
-  const install = (set: PolicySet): void => {
-    const held = sets.get(set.digest);
-    if (held) {
-      held.installations++;
-      return;
+export const createEngine = (parts: EngineParts): Engine => {
+  const { sampleEvery = 256, onMismatch, defer = (run) => void setImmediate(run) } = parts;
+  const reference = parts.reference ?? createReferenceEngine();
+  const compiled = parts.compiled ?? createCompiledEngine(reference);
+  let { mode } = parts;
+
+  const trip = (mismatch: Mismatch): void => {
+    if (mode === "reference") return;
+    mode = "reference";
+    onMismatch?.(mismatch);
+  };
+
+  const compare = (
+    policySet: string,
+    question: CedarAsk,
+    right: readonly EngineAnswer[],
+    given: readonly EngineAnswer[] | { broke: string },
+  ): void => {
+    if ("broke" in given || !sameAnswers(right, given))
+      trip({ policySet, question, reference: right, compiled: given });
+  };
+
+  const sampler = createSampler(sampleEvery, defer, (digest, question, given) => {
+    if (mode === "reference") return;
+    try {
+      compare(digest, question, reference.ask(digest, question), given);
+    } catch (error) {
+      // Of a question that traps Cedar, or whose policies are gone meanwhile, there is nothing to compare.
+      if (!(error instanceof CedarTrap) && reference.holds(digest)) throw error;
     }
-    const actions = new Map(set.actions.map((action) => [uidKey(action.uid), action]));
-    sets.set(set.digest, {
-      set,
-      installations: 1,
-      index: indexByScope(set.policies),
-      actions,
-      composed: new Map(),
-    });
+  });
+
+  /** What the compiled engine says: nothing where the whole question is the reference engine's. */
+  const tryCompiled = (
+    digest: string,
+    question: CedarAsk,
+  ): CompiledAnswers | { broke: string } | undefined => {
+    try {
+      return compiled.ask(digest, question);
+    } catch (error) {
+      if (error instanceof Unrepresentable) return undefined;
+      if (error instanceof CedarTrap) throw error;
+      return brokeAs(error);
+    }
   };
-  install(knownAnswers);
+
   const ask: Engine["ask"] = (digest, question) => {
-    const installed = sets.get(digest);
-    assert(installed, `no policy set \`${digest}\` is installed`);
-    const known = new Map(question.entities.map((entity) => [uidKey(entity.uid), entity]));
-    return question.principals.map((principal) =>
-      answerOf(cedar, slots, installed, question, principal, known),
-    );
+    const asked = mode;
+    if (asked === "reference") return { answers: reference.ask(digest, question), engine: "reference" };
+    const given = tryCompiled(digest, question);
+    if (asked === "compiled" && given && "answers" in given) {
+      sampler.take(digest, question, given);
+      return { answers: given.answers, engine: "compiled" };
+    }
+    const answers = reference.ask(digest, question);
+    if (given) compare(digest, question, answers, "broke" in given ? given : given.answers);
+    return { answers, engine: asked === "checked" && given ? "checked" : "reference" };
   };
+
+  const install = (set: PolicySet): void => {
+    reference.install(set);
+    if (parts.mode !== "reference") compiled.install(set);
+  };
+  if (parts.mode !== "reference") compiled.install(knownAnswers);
   return {
-    name: "reference",
+    mode: () => mode,
     install,
     retire: (digest, installations) => {
-      const installed = sets.get(digest);
-      if (!installed) return;
-      installed.installations -= installations;
-      if (installed.installations > 0) return;
-      slots.forget(installed);
-      sets.delete(digest);
+      reference.retire(digest, installations);
+      compiled.retire(digest, installations);
     },
     ask,
-    selfTest: () => selfTest(ask),
+    selfTest: () => {
+      const tested = reference.selfTest();
+      if (!tested.ok || mode === "reference") return tested;
+      return selfTest((digest, question) => compiled.ask(digest, question).answers);
+    },
   };
 };

@@ -2,68 +2,96 @@
  * Candidates by scope (sound slicing): a policy is left out only if a conjunct of its head is false for this
  * question and these entities. Heads are evaluated first and can't error, so a left-out policy is neither
  * satisfied nor erring, and the answer is that of the whole set (cedar-spec, Thm/Authorization/PolicySlice.lean).
+ * A link of a template is a policy like any other, with its slots filled.
  */
 import { type Uid, uidKey } from "../kit/cedar-json.ts";
 import type { ActionScope, CompiledPolicy, Scope } from "./policy-set.ts";
 
-/** A question's identities, each with its ancestors in the entities given to the evaluator. */
-export type Heads = {
-  principal: Uid;
-  principalAncestors: readonly string[];
-  action: Uid;
-  actionAncestors: readonly string[];
-  resource: Uid;
-  resourceAncestors: readonly string[];
-};
+/** One of a question's identities, with the keys of its ancestors in the entities given to the evaluator. */
+export type Head = { uid: Uid; key: string; ancestors: ReadonlySet<string> };
+
+export type Heads = { principal: Head; action: Head; resource: Head };
 
 /** Positions of the candidates, ascending. */
 export type ScopeIndex = (heads: Heads) => number[];
 
-/** The key under which a head files its policy: each kind has its own, so that none meets another by chance. */
-const filedUnder = (scope: Scope): string => {
-  if (scope.kind === "any") return "*";
-  if (scope.kind === "equal") return `=${uidKey(scope.uid)}`;
-  if (scope.kind === "in") return `<${uidKey(scope.uid)}`;
-  return scope.in ? `<${uidKey(scope.in)}` : `:${scope.type}`;
+/** What is filed for one variable: for anything, for a type, for one entity, for what is in an entity. */
+type Level<T> = {
+  any: T | undefined;
+  types: Map<string, T>;
+  equals: Map<string, T>;
+  groups: Map<string, T>;
 };
 
-const keysOf = (uid: Uid, ancestors: readonly string[]): string[] => {
-  const self = uidKey(uid);
-  return ["*", `:${uid.type}`, `=${self}`, `<${self}`, ...ancestors.map((key) => `<${key}`)];
+const emptyLevel = <T>(): Level<T> => ({
+  any: undefined,
+  types: new Map(),
+  equals: new Map(),
+  groups: new Map(),
+});
+
+const madeIn = <T>(map: Map<string, T>, key: string, make: () => T): T => {
+  const held = map.get(key) ?? make();
+  map.set(key, held);
+  return held;
 };
 
-const actionMatches = (scope: ActionScope, action: string, ancestors: readonly string[]): boolean => {
-  if (scope.kind === "any") return true;
-  if (scope.kind === "equal") return uidKey(scope.uid) === action;
-  return scope.uids.some((uid) => uidKey(uid) === action || ancestors.includes(uidKey(uid)));
+/** Where in a level a head files its policy: everywhere it can hold, once for each bound. */
+const placesFor = <T>(level: Level<T>, scope: Scope | ActionScope, make: () => T): T[] => {
+  switch (scope.kind) {
+    case "any":
+      level.any ??= make();
+      return [level.any];
+    case "equal":
+      return [madeIn(level.equals, uidKey(scope.uid), make)];
+    case "in": {
+      const bounds = "uids" in scope ? scope.uids : [scope.uid];
+      return bounds.map((uid) => madeIn(level.groups, uidKey(uid), make));
+    }
+    case "is":
+      return [
+        scope.in ? madeIn(level.groups, uidKey(scope.in), make) : madeIn(level.types, scope.type, make),
+      ];
+  }
 };
+
+/** Shows `use` everything in a level that can hold of `head`. */
+const visit = <T>(level: Level<T>, { uid, key, ancestors }: Head, use: (held: T) => void): void => {
+  if (level.any !== undefined) use(level.any);
+  for (const held of [level.types.get(uid.type), level.equals.get(key), level.groups.get(key)])
+    if (held !== undefined) use(held);
+  if (level.groups.size === 0) return;
+  for (const ancestor of ancestors) {
+    const held = level.groups.get(ancestor);
+    // A head that is its own ancestor was met above.
+    if (held !== undefined && ancestor !== key) use(held);
+  }
+};
+
+type ByResource = Level<number[]>;
+type ByPrincipal = Level<ByResource>;
 
 /** An index over these policies; positions are theirs in the array. */
-export const indexByScope = (policies: readonly CompiledPolicy[]): ScopeIndex => {
-  const byPrincipal = new Map<string, Map<string, number[]>>();
-  for (const [position, { principal, resource }] of policies.entries()) {
-    const principalKey = filedUnder(principal);
-    const byResource = byPrincipal.get(principalKey) ?? new Map<string, number[]>();
-    byPrincipal.set(principalKey, byResource);
-    const resourceKey = filedUnder(resource);
-    const positions = byResource.get(resourceKey) ?? [];
-    byResource.set(resourceKey, positions);
-    positions.push(position);
+export const indexByScope = (
+  policies: readonly Pick<CompiledPolicy, "principal" | "action" | "resource">[],
+): ScopeIndex => {
+  const byAction: Level<ByPrincipal> = emptyLevel();
+  for (const [position, { principal, action, resource }] of policies.entries()) {
+    for (const byPrincipal of placesFor(byAction, action, () => emptyLevel<ByResource>()))
+      for (const byResource of placesFor(byPrincipal, principal, () => emptyLevel<number[]>()))
+        for (const positions of placesFor(byResource, resource, () => [])) positions.push(position);
   }
-  return ({ principal, principalAncestors, action, actionAncestors, resource, resourceAncestors }) => {
-    const actionKey = uidKey(action);
-    const resourceKeys = keysOf(resource, resourceAncestors);
+  return ({ principal, action, resource }) => {
     const candidates: number[] = [];
-    for (const principalKey of keysOf(principal, principalAncestors)) {
-      const byResource = byPrincipal.get(principalKey);
-      if (!byResource) continue;
-      for (const resourceKey of resourceKeys) {
-        for (const position of byResource.get(resourceKey) ?? []) {
-          if (actionMatches(policies[position]!.action, actionKey, actionAncestors))
-            candidates.push(position);
-        }
-      }
-    }
-    return candidates.sort((a, b) => a - b);
+    visit(byAction, action, (byPrincipal) =>
+      visit(byPrincipal, principal, (byResource) =>
+        visit(byResource, resource, (positions) => {
+          for (const position of positions) candidates.push(position);
+        }),
+      ),
+    );
+    candidates.sort((a, b) => a - b);
+    // A list of actions files its policy once for each of them.
+    return candidates.filter((position, at) => position !== candidates[at - 1]);
   };
 };

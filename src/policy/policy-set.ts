@@ -2,6 +2,7 @@
 import type { CedarEntity, Uid } from "../kit/cedar-json.ts";
 import type { JsonObject } from "../kit/json.ts";
 import type { Place } from "../kit/place.ts";
+import type { PolicyJson } from "./compile-policy.ts";
 
 /** What a policy's head says of the principal or the resource; a conjunct of it that is false rules the policy out. */
 export type Scope =
@@ -29,6 +30,8 @@ export type CompiledPolicy = {
   principal: Scope;
   action: ActionScope;
   resource: Scope;
+  /** The policy in Cedar's JSON form, for the compiled engine. */
+  json: PolicyJson;
   notes: PolicyNotes;
 };
 

@@ -5,7 +5,7 @@ import type { CedarAsk, CedarEntity, Uid } from "../kit/cedar-json.ts";
 import { loadErrorText } from "../kit/place.ts";
 import { type Cedar, CedarTrap, createCedar } from "./cedar.ts";
 import { createCompiler } from "./compile.ts";
-import { createReferenceEngine } from "./engine.ts";
+import { createReferenceEngine } from "./reference-engine.ts";
 import type { PolicySet } from "./policy-set.ts";
 import { splitPolicies } from "./split.ts";
 

@@ -6,6 +6,7 @@ import { isObject, type JsonObject, parseJson } from "../kit/json.ts";
 import type { Uid } from "../kit/cedar-json.ts";
 import { type Cedar, CedarTrap } from "./cedar.ts";
 import { budgetNamesIn } from "./budget-names.ts";
+import type { PolicyJson } from "./compile-policy.ts";
 import { limitFault, literalsOf, reachOf } from "./limits.ts";
 import { offsetOfByte } from "../kit/place.ts";
 import type { ActionScope, CompiledPolicy, PolicyNotes, Scope } from "./policy-set.ts";
@@ -63,6 +64,17 @@ const actionScopeOf = (head: any): ActionScope => {
   return { kind: "any" };
 };
 
+/** What a policy's head bounds, for the index. */
+export const scopesOf = ({
+  principal,
+  action,
+  resource,
+}: PolicyJson): Pick<CompiledPolicy, "principal" | "action" | "resource"> => ({
+  principal: scopeOf(principal),
+  action: actionScopeOf(action),
+  resource: scopeOf(resource),
+});
+
 const obligationProperties = (text: string | undefined): JsonObject | undefined | "invalid" => {
   if (text === undefined) return undefined;
   try {
@@ -103,17 +115,15 @@ export const readPolicy = (cedar: Cedar, text: string): Read => {
           : "`@id` must be 1 to 128 characters without spaces or control characters";
       return { faults: [{ message, offset: 0 }] };
     }
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Cedar's own form; the compiler takes nothing in it for granted
+    const json = { principal, action, resource, conditions } as unknown as PolicyJson;
     const notes = notesOf(annotations);
     if ("fault" in notes) return { faults: [{ message: notes.fault, offset: 0 }] };
-    const scopes = {
-      principal: scopeOf(principal),
-      action: actionScopeOf(action),
-      resource: scopeOf(resource),
-    };
+    const scopes = scopesOf(json);
     const trial = tryPolicy(cedar, text, scopes);
     if (trial !== undefined) return { faults: [{ message: trial, offset: 0 }] };
     return {
-      policy: { id, effect, text, ...scopes, notes },
+      policy: { id, effect, text, ...scopes, json, notes },
       reach: reachOf(conditions),
       literals: literalsOf(conditions),
       budgets: budgetNamesIn(conditions),
