@@ -18,7 +18,11 @@ export const randomFrom = (seed: number): Random => {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
   const below = (limit: number): number => Math.floor(next() * limit);
-  return { below, chance: (probability) => next() < probability, pick: (items) => items[below(items.length)]! };
+  return {
+    below,
+    chance: (probability) => next() < probability,
+    pick: (items) => items[below(items.length)]!,
+  };
 };
 
 type Kind =
@@ -59,8 +63,37 @@ const namesOf = (kind: Kind): string[] => names.filter((name) => attributes[name
 const ids = ["a", "b", "c"] as const;
 const types = ["U", "R", "G"] as const;
 
-const texts = ["", "a", "ab", "aba", "b", "é", "e\u0301", "😀", "a😀", "\uffff", "*", "a*b", "__proto__"] as const;
-const patterns = ["*", "a*", "*a", "a*a", "*b*", "\\*", "a\\*b", "*😀", "😀*", "é", "", "a*b*a", "**", "*\uffff"] as const;
+const texts = [
+  "",
+  "a",
+  "ab",
+  "aba",
+  "b",
+  "é",
+  "e\u0301",
+  "😀",
+  "a😀",
+  "\uffff",
+  "*",
+  "a*b",
+  "__proto__",
+] as const;
+const patterns = [
+  "*",
+  "a*",
+  "*a",
+  "a*a",
+  "*b*",
+  "\\*",
+  "a\\*b",
+  "*😀",
+  "😀*",
+  "é",
+  "",
+  "a*b*a",
+  "**",
+  "*\uffff",
+] as const;
 const longs = [0, 1, -1, 2, 3, 10, 100, -100, 9_007_199_254_740_991, -9_007_199_254_740_991] as const;
 /** The ends of 64 bits, and what is near them: literals beyond 53 bits would be the reference engine's. */
 const edges = [
@@ -70,7 +103,16 @@ const edges = [
   "(9007199254740991 + 2)",
   "(3037000500 * 3037000500)",
 ] as const;
-const decimals = ["0.0", "1.0", "1.00", "-1.5", "0.0001", "-0.0001", "922337203685477.5807", "-922337203685477.5808"] as const;
+const decimals = [
+  "0.0",
+  "1.0",
+  "1.00",
+  "-1.5",
+  "0.0001",
+  "-0.0001",
+  "922337203685477.5807",
+  "-922337203685477.5808",
+] as const;
 const addresses = [
   "127.0.0.1",
   "127.0.0.1/32",
@@ -105,11 +147,40 @@ const moments = [
   "9999-12-31T23:59:59.999-2359",
   "1600-02-29T00:00:00.001Z",
 ] as const;
-const spans = ["0ms", "1ms", "-1ms", "1d", "-1d", "24h", "1d2h3m4s5ms", "-1d2h", "36h", "90m", "9223372036854775807ms"] as const;
+const spans = [
+  "0ms",
+  "1ms",
+  "-1ms",
+  "1d",
+  "-1d",
+  "24h",
+  "1d2h3m4s5ms",
+  "-1d2h",
+  "36h",
+  "90m",
+  "9223372036854775807ms",
+] as const;
 const malformed = {
   decimal: ["1", "1.", ".5", "1.23456", "922337203685477.5808", "1e3", " 1.0"],
-  ip: ["", "1.2.3", "1.2.3.256", "01.2.3.4", "1.2.3.4/33", "1.2.3.4/08", "::ffff:1.2.3.4", "1::2::3", "fe80::1%1"],
-  datetime: ["2023-02-29", "2024-1-1", "2024-01-01T24:00:00Z", "2024-01-01T00:00:60Z", "2024-01-01T00:00:00", "10000-01-01"],
+  ip: [
+    "",
+    "1.2.3",
+    "1.2.3.256",
+    "01.2.3.4",
+    "1.2.3.4/33",
+    "1.2.3.4/08",
+    "::ffff:1.2.3.4",
+    "1::2::3",
+    "fe80::1%1",
+  ],
+  datetime: [
+    "2023-02-29",
+    "2024-1-1",
+    "2024-01-01T24:00:00Z",
+    "2024-01-01T00:00:60Z",
+    "2024-01-01T00:00:00",
+    "10000-01-01",
+  ],
   duration: ["", "1", "1h1d", "-", "1d-1h", "9223372036854775808ms", "+1d"],
 } as const;
 const constructorOf = { decimal: "decimal", ip: "ip", datetime: "datetime", duration: "duration" } as const;
@@ -138,6 +209,7 @@ const entity = (writer: Writer, depth: number): string => {
   if (roll < 4) return "principal";
   if (roll < 7) return "resource";
   if (roll < 8 && depth > 0) return `${entity(writer, depth - 1)}.friend`;
+  if (roll < 8) return random.chance(0.5) ? "action" : 'Action::"all"';
   if (roll < 9 && depth > 1) return `(if ${bool(writer, depth - 2)} then principal else resource)`;
   return uidText(someUid(random));
 };
@@ -146,6 +218,9 @@ const long = (writer: Writer, depth: number): string => {
   const { random } = writer;
   const sub = (): string => expression(writer, "long", depth - 1);
   if (depth <= 0) return random.chance(0.15) ? random.pick(edges) : `(${random.pick(longs)})`;
+  // Neither a literal beyond 53 bits nor a wrong number of arguments is the compiled engine's.
+  if (random.chance(0.004)) return "9223372036854775807";
+  if (random.chance(0.002)) return 'duration("1d").toDays(1)';
   switch (random.below(9)) {
     case 0:
       return `(${sub()} + ${sub()})`;
@@ -166,7 +241,11 @@ const long = (writer: Writer, depth: number): string => {
   }
 };
 
-const extension = (writer: Writer, kind: "decimal" | "ip" | "datetime" | "duration", depth: number): string => {
+const extension = (
+  writer: Writer,
+  kind: "decimal" | "ip" | "datetime" | "duration",
+  depth: number,
+): string => {
   const { random } = writer;
   if (depth > 0 && random.chance(0.35)) return given(writer, kind, depth - 1);
   if (depth > 0 && kind === "datetime" && random.chance(0.4))
@@ -204,11 +283,17 @@ const written = (writer: Writer, kind: Kind, depth: number): string => {
     case "duration":
       return extension(writer, kind, depth);
     case "longs":
-      return depth > 0 && random.chance(0.5) ? given(writer, kind, depth - 1) : several(random, () => sub("long"));
+      return depth > 0 && random.chance(0.5)
+        ? given(writer, kind, depth - 1)
+        : several(random, () => sub("long"));
     case "strings":
-      return depth > 0 && random.chance(0.5) ? given(writer, kind, depth - 1) : several(random, () => sub("string"));
+      return depth > 0 && random.chance(0.5)
+        ? given(writer, kind, depth - 1)
+        : several(random, () => sub("string"));
     case "entities":
-      return depth > 0 && random.chance(0.4) ? given(writer, kind, depth - 1) : several(random, () => sub("entity"));
+      return depth > 0 && random.chance(0.4)
+        ? given(writer, kind, depth - 1)
+        : several(random, () => sub("entity"));
     case "record":
       return depth > 0 && random.chance(0.5)
         ? given(writer, kind, depth - 1)
@@ -255,7 +340,11 @@ const guarded = (writer: Writer, depth: number): string => {
       case "entities":
         return `${random.pick(["principal", "resource"])} in ${field}`;
       case "record":
-        return random.pick([`${field} has y.z`, `${field} has "a b"`, `${field} == ${expression(writer, kind, depth - 1)}`]);
+        return random.pick([
+          `${field} has y.z`,
+          `${field} has "a b"`,
+          `${field} == ${expression(writer, kind, depth - 1)}`,
+        ]);
     }
   };
   return `(${of} has ${name} && ${test()})`;
@@ -332,7 +421,7 @@ const bool = (writer: Writer, depth: number): string => {
 };
 
 const head = (random: Random, variable: string): string => {
-  switch (random.below(9)) {
+  switch (random.below(16)) {
     case 0:
       return `${variable} == ${uidText(someUid(random))}`;
     case 1:
@@ -349,6 +438,8 @@ const head = (random: Random, variable: string): string => {
 const actionHeads = [
   "action",
   "action",
+  "action",
+  "action",
   'action == Action::"read"',
   'action in Action::"all"',
   'action in [Action::"write", Action::"read"]',
@@ -357,12 +448,14 @@ const actionHeads = [
 
 /** One policy's text. */
 const policyText = (random: Random): string => {
-  const writer: Writer = { random, wild: random.chance(0.2) ? 0.12 : 0 };
+  const writer: Writer = { random, wild: random.chance(0.25) ? 0.12 : 0 };
+  const effect = random.chance(0.75) ? "permit" : "forbid";
   const clauses = Array.from({ length: random.pick([0, 1, 1, 1, 2]) }, () => {
-    const kind = random.chance(0.8) ? "when" : "unless";
-    return `${kind} { ${bool(writer, 1 + random.below(3))} }`;
+    const body = (): string => bool(writer, 1 + random.below(3));
+    // Unaided, most permits wouldn't permit.
+    const text = effect === "permit" && random.chance(0.5) ? `${body()} || ${body()}` : body();
+    return `${random.chance(0.8) ? "when" : "unless"} { ${text} }`;
   });
-  const effect = random.chance(0.7) ? "permit" : "forbid";
   const heads = `${head(random, "principal")}, ${random.pick(actionHeads)}, ${head(random, "resource")}`;
   return `${effect} (${heads}) ${clauses.join(" ")};`;
 };
@@ -400,7 +493,7 @@ const valueJson = (random: Random, kind: Kind): JsonValue => {
 const recordJson = (random: Random): JsonObject => {
   const record: JsonObject = {};
   for (const name of names) {
-    if (!random.chance(0.75)) continue;
+    if (!random.chance(0.55)) continue;
     const kind = random.chance(0.02) ? random.pick(kinds) : attributes[name]!;
     record[name] = valueJson(random, kind);
   }
@@ -420,20 +513,25 @@ const worldOf = (random: Random): CedarEntity[] => {
   });
 };
 
-/** Policies over one world, and questions about it. */
-export type Batch = { policies: string[]; asks: CedarAsk[] };
+/** Sets of policies over one world, and questions about it: every question is put to every set. */
+export type Batch = { sets: string[][]; asks: CedarAsk[] };
+
+const setsPerBatch = 12;
+const asksPerBatch = 24;
 
 /** The batch of a seed. */
-export const batchOf = (seed: number, questions: number): Batch => {
+export const batchOf = (seed: number): Batch => {
   const random = randomFrom(seed);
-  const policies = Array.from({ length: 1 + random.below(4) }, () => policyText(random));
+  const sets = Array.from({ length: setsPerBatch }, () =>
+    Array.from({ length: 1 + random.below(4) }, () => policyText(random)),
+  );
   const entities = worldOf(random);
-  const asks = Array.from({ length: questions }, (): CedarAsk => ({
+  const asks = Array.from({ length: asksPerBatch }, (): CedarAsk => ({
     principals: [someUid(random)],
     action: { type: "Action", id: random.pick(["read", "read", "write"]) },
     resource: someUid(random),
     context: recordJson(random),
     entities,
   }));
-  return { policies, asks };
+  return { sets, asks };
 };
