@@ -117,6 +117,27 @@ export const knownCases = (cedar: Cedar, seed: number): KnownCase[] => {
   return cases;
 };
 
+const perSet = 200;
+
+/** Expressions as permits, some hundred to a set, with what Cedar says of each for one question. */
+export const casesOf = (
+  cedar: Cedar,
+  name: string,
+  expressions: readonly string[],
+  question: CedarAsk,
+): KnownCase[] => {
+  const cases: KnownCase[] = [];
+  for (let at = 0; at < expressions.length; at += perSet) {
+    const texts = expressions
+      .slice(at, at + perSet)
+      .map((expression) => `permit (principal, action, resource) when { ${expression} };`);
+    const set = policySetOf(cedar, `${name} ${at}`, texts);
+    preparse(cedar, "table", textsOf(set));
+    cases.push({ set, question, right: cedarSays(cedar, question, "table") });
+  }
+  return cases;
+};
+
 const differ = (one: Told, other: Told): boolean => JSON.stringify(one) !== JSON.stringify(other);
 
 const checkWhole = (cedar: Cedar, { set, question, right }: KnownCase): void => {
