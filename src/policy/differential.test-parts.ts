@@ -11,7 +11,8 @@ import { batchOf } from "./random.test-parts.ts";
 export const actions: CedarEntity[] = [
   { uid: { type: "Action", id: "read" }, attrs: {}, parents: [{ type: "Action", id: "all" }] },
   { uid: { type: "Action", id: "write" }, attrs: {}, parents: [{ type: "Action", id: "all" }] },
-  { uid: { type: "Action", id: "all" }, attrs: {}, parents: [] },
+  { uid: { type: "Action", id: "all" }, attrs: {}, parents: [{ type: "Action", id: "every" }] },
+  { uid: { type: "Action", id: "every" }, attrs: {}, parents: [] },
 ];
 
 /** Policies as a set, without what only the loader checks. */
@@ -138,7 +139,69 @@ export const casesOf = (
   return cases;
 };
 
+/** Policies that the compiled engine answers beside ones that it must leave to Cedar, of every effect and outcome. */
+export const mixedCases = (cedar: Cedar): KnownCase[] => {
+  const outcomes = ["1 == 1", "1 == 2", "(1).a"];
+  // A literal beyond 53 bits is not the compiled engine's.
+  const left = [
+    "9223372036854775807 == 9223372036854775807",
+    "9223372036854775807 == 1",
+    "9223372036854775807 + 1 == 1",
+    // A value that this engine doesn't read.
+    'context.odd == datetime("1970-01-02")',
+  ];
+  const question: CedarAsk = {
+    principals: [{ type: "U", id: "a" }],
+    action: { type: "Action", id: "read" },
+    resource: { type: "R", id: "a" },
+    context: {
+      odd: {
+        __extn: {
+          fn: "offset",
+          args: [
+            { __extn: { fn: "datetime", arg: "1970-01-01" } },
+            { __extn: { fn: "duration", arg: "1d" } },
+          ],
+        },
+      },
+    },
+    entities: [],
+  };
+  const heads = '(principal, action in [Action::"all", Action::"read"], resource)';
+  const texts = (conditions: readonly string[]): string[] =>
+    conditions.flatMap((condition) =>
+      ["permit", "forbid"].map((effect) => `${effect} ${heads} when { ${condition} };`),
+    );
+  return texts(outcomes).flatMap((one) =>
+    texts(left).flatMap((other) =>
+      [
+        [one, other],
+        [other, one],
+        [other, one, other],
+      ].map((policies): KnownCase => {
+        const set = policySetOf(cedar, policies.join(), policies);
+        preparse(cedar, "mixed", textsOf(set));
+        return { set, question, right: cedarSays(cedar, question, "mixed") };
+      }),
+    ),
+  );
+};
+
 const differ = (one: Told, other: Told): boolean => JSON.stringify(one) !== JSON.stringify(other);
+
+/** What the compiled engine says otherwise, for people. */
+export const tellApart = ({ set, right }: KnownCase, compiled: Told): string[] => {
+  if (!differ(right, compiled)) return [];
+  const outcome = (told: Told, id: string): string => {
+    if (told.errors.includes(id)) return "errs";
+    return told.determining.includes(id) ? "determines" : "doesn't determine";
+  };
+  const policies = set.policies.flatMap(({ id, text }) => {
+    const [one, other] = [outcome(right, id), outcome(compiled, id)];
+    return one === other ? [] : [`${text} ${one}, and compiled ${other}`];
+  });
+  return [`${right.decision}, and compiled ${compiled.decision}: ${policies.join("; ")}`];
+};
 
 const checkWhole = (cedar: Cedar, { set, question, right }: KnownCase): void => {
   preparse(cedar, "whole", textsOf(set));
