@@ -27,10 +27,8 @@ const longs = [
 
 const longTable = [
   ...pairs(longs, (a, b) => [
-    `${a} + ${b} == ${b} + ${a}`,
     `${a} + ${b} - ${b} == ${a}`,
     `${a} - ${b} == 0 - (${b} - ${a})`,
-    `${a} * ${b} == ${b} * ${a}`,
     `${a} * ${b} > ${a}`,
     `${a} < ${b}`,
     `${a} <= ${b}`,
@@ -180,7 +178,11 @@ const oddAddresses = [
 const addressTable = [
   ...pairs(
     addresses.map((text) => `ip("${text}")`),
-    (a, b) => [`${a}.isInRange(${b})`, `${a} == ${b}`],
+    (a, b) => [`${a}.isInRange(${b})`],
+  ),
+  ...pairs(
+    addresses.filter((_text, position) => position % 3 === 0 || position < 12).map((text) => `ip("${text}")`),
+    (a, b) => [`${a} == ${b}`],
   ),
   ...[...addresses, ...oddAddresses].flatMap((text) =>
     ["isIpv4", "isIpv6", "isLoopback", "isMulticast"].map((method) => `ip("${text}").${method}()`),
@@ -259,10 +261,8 @@ const momentTable = [
   ...pairs(momentTexts, (a, b) => [
     `${a} == ${b}`,
     `${a} < ${b}`,
-    `${a} >= ${b}`,
     `${a}.toDate() == ${b}`,
     `${a}.durationSince(${b}) > duration("0ms")`,
-    `${a}.toTime() == ${b}.toTime()`,
   ]),
   ...momentTexts.flatMap((a) => [
     `${a}.offset(duration("1ms")) > ${a}`,
@@ -334,7 +334,7 @@ const counts = ["toMilliseconds", "toSeconds", "toMinutes", "toHours", "toDays"]
 const spanTable = [
   ...pairs(
     spans.map((text) => `duration("${text}")`),
-    (a, b) => [`${a} == ${b}`, `${a} < ${b}`, `${a} <= ${b}`],
+    (a, b) => [`${a} == ${b}`, `${a} < ${b}`],
   ),
   ...spans.flatMap((text) =>
     counts.flatMap((count) =>
@@ -439,6 +439,8 @@ const atoms = [
 
 /** Enough to meet every way in which a type is wrong. */
 const fewAtoms = [
+  "[]",
+  "[2, 1]",
   "true",
   "false",
   "1",
@@ -454,18 +456,14 @@ const fewAtoms = [
 ] as const;
 
 const atomTable = [
-  ...pairs(atoms, (a, b) => [
-    `${a} == ${b}`,
-    `${a} in ${b}`,
-    `(${a}).contains(${b})`,
-    `(${a}).containsAll(${b})`,
-  ]),
+  ...pairs(atoms, (a, b) => [`${a} == ${b}`, `${a} in ${b}`, `(${a}).contains(${b})`]),
   ...pairs(fewAtoms, (a, b) => [
     `${a} != ${b}`,
     `${a} && ${b}`,
     `${a} || ${b}`,
     `${a} < ${b}`,
     `${a} + ${b} == 2`,
+    `(${a}).containsAll(${b})`,
     `(${a}).containsAny(${b})`,
     `(${a}).hasTag(${b})`,
     `(${a}).getTag(${b}) == 1`,

@@ -1,5 +1,13 @@
 /** The compiled engine is Cedar's equal: at the edges, at random, and so that a bug in it would be noticed. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +36,7 @@ const known = new Map<string, KnownCase[]>(
   ]),
 );
 known.set("merging", mixedCases(cedar));
-for (let seed = firstSeed; seed < firstSeed + 24; seed++)
+for (let seed = firstSeed; seed < firstSeed + 16; seed++)
   known.set(`random ${seed}`, knownCases(cedar, seed));
 
 test.each([...known])("at the edges, it says what Cedar says: %s", (_name, cases) => {
@@ -44,10 +52,16 @@ describe("a bug in the engine is noticed", () => {
   const load = createRequire(import.meta.url);
   let made = 0;
 
+  /** Every file of the engine that a bug can be in, and those that it needs. */
+  const files = [...new Set([...mutants.map(({ file }) => file), "failure"])];
+
   const mutated = ({ file, find, replace }: Mutant): typeof createCompiledEngine => {
     const at = join(home, String(made++));
-    for (const room of ["kit", "policy"]) cpSync(join(dist, room), join(at, room), { recursive: true });
+    mkdirSync(join(at, "policy"), { recursive: true });
+    symlinkSync(join(dist, "kit"), join(at, "kit"));
     writeFileSync(join(at, "package.json"), '{"type": "module"}');
+    for (const name of files)
+      copyFileSync(join(dist, "policy", `${name}.js`), join(at, "policy", `${name}.js`));
     const path = join(at, "policy", `${file}.js`);
     const text = readFileSync(path, "utf8");
     expect(text.split(find), `\`${find}\` in ${file}`).toHaveLength(2);
