@@ -3,22 +3,30 @@
  * neither a slow disk nor a heavy policy holds up the thread that talks HTTP.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { startEngine } from "./app-engine.ts";
 import type { Alert } from "./alert/alert.ts";
 import type { Sink } from "./alert/sink.ts";
 import { admit, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
+import type { Bound } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
 import { systemClock } from "./kit/clock.ts";
 import { serveCalls } from "./kit/thread.ts";
-import { createEngine, type Engine } from "./policy/engine.ts";
+import type { Engine, EngineMode } from "./policy/engine.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { ledgerHandlers } from "./store/sqlite/threaded.ts";
 
-export type WriterStart = { file: string; pagesMax?: number; sinks: readonly Sink[] };
+export type WriterStart = {
+  file: string;
+  data: string;
+  engine: EngineMode;
+  pagesMax?: number;
+  sinks: readonly Sink[];
+};
 
-/** What the thread tells on its own, for the log: a judgement that broke, an alert that was raised. */
-export type WriterWarning = { warning: string } | { alert: string };
+/** What the thread tells on its own, for the log: a judgement that broke, an alert that was raised, an engine that tripped. */
+export type WriterWarning = { warning: string } | { alert: string } | { tripped: string };
 
 const lapseIntervalMs = 500;
 
@@ -56,21 +64,39 @@ const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void =
   port.on("message", (message: ToJudge) => port.postMessage(take(message)));
 };
 
-const start = ({ file, pagesMax, sinks }: WriterStart): void => {
+const start = ({ file, data, engine: mode, pagesMax, sinks }: WriterStart): void => {
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
-  const engine = createEngine({ mode: "reference" });
-  const bound = { judge: createJudge(engine), admit, engine: engine.mode() };
+  const clock = systemClock();
   const warn = (warning: string): void => port.postMessage({ warning } satisfies WriterWarning);
   const tell = ({ title, text }: Alert): void =>
     port.postMessage({ alert: `${title}: ${text}` } satisfies WriterWarning);
-  const ledger = openLedger(
+  const engine = startEngine(
+    { mode, data, clock },
+    {
+      onTripped: (tripped) => port.postMessage({ tripped } satisfies WriterWarning),
+      onTrip: (trip) => {
+        try {
+          ledger.tripEngine(trip);
+        } catch (error) {
+          warn(`the trip can't be recorded: ${errorText(error)}`);
+        }
+      },
+    },
+  );
+  const bound: Bound = {
+    judge: createJudge(engine),
+    admit,
+    get engine() {
+      return engine.mode();
+    },
+  };
+  const ledger: Ledger = openLedger(
     file,
     bound,
     pagesMax === undefined ? { warn, tell, sinks } : { warn, tell, sinks, pagesMax },
   );
   // A lapse is due whether or not anyone asks.
-  const clock = systemClock();
   const lapse = (): void => {
     try {
       ledger.lapse(clock());

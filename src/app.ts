@@ -50,17 +50,27 @@ export type ServiceOptions = {
 
 type Writer = { calls: Calls; worker: Worker };
 
-const startWriter = (config: Config, pagesMax: number | undefined, log: Logger): Writer => {
+const startWriter = (
+  config: Config,
+  pagesMax: number | undefined,
+  { log, metrics }: { log: Logger; metrics: Metrics },
+): Writer => {
   const start: WriterStart = {
     file: ledgerFile(config.data),
+    data: config.data,
+    engine: config.engine,
     sinks: config.alerts,
     ...(pagesMax === undefined ? {} : { pagesMax }),
   };
   const worker = new Worker(threadUrl("app-writer"), { workerData: start });
-  worker.on("message", (message: Partial<{ warning: string; alert: string }>) => {
+  worker.on("message", (message: Partial<{ warning: string; alert: string; tripped: string }>) => {
     if (message.warning !== undefined)
       log.error({ warning: message.warning }, "a judgement broke and was denied");
     if (message.alert !== undefined) log.warn({ alert: message.alert }, "alert");
+    if (message.tripped !== undefined) {
+      metrics.engineTripped();
+      log.error({ engine: message.tripped }, "the compiled engine isn't used");
+    }
   });
   return { worker, calls: callThread(worker, "ledger_unavailable") };
 };
@@ -233,7 +243,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
   const undo: (() => unknown)[] = [() => lock.release()];
   try {
     const admin = adminKey(config.data);
-    const writer = startWriter(config, options.ledgerPagesMax, log);
+    const writer = startWriter(config, options.ledgerPagesMax, { log, metrics });
     undo.push(() => writer.worker.terminate());
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
     const worlds = worldsOf(writer, log);

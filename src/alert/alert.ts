@@ -15,6 +15,7 @@ export const alertTypes = [
   "agent.contained",
   "ledger.unavailable",
   "policy.reload_failed",
+  "engine.mismatch",
   "alert.test",
 ] as const;
 

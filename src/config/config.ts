@@ -14,7 +14,7 @@ export type Config = {
   policies: string;
   schemas: string;
   entities: string;
-  engine: "reference";
+  engine: "reference" | "checked" | "compiled";
   callers: Caller[];
   /** Who hears of alerts. */
   alerts: Sink[];

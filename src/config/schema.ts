@@ -20,7 +20,7 @@ export type ConfigFile = {
   policies: string;
   schemas: string;
   entities?: string | undefined;
-  engine: "reference";
+  engine: "reference" | "checked" | "compiled";
   store: "sqlite";
   callers: {
     name: string;
@@ -143,7 +143,12 @@ const shape = z.strictObject({
     .min(1)
     .optional()
     .describe("Folder of entity files and `agents.yaml`; default: `entities` in the policies folder"),
-  engine: z.enum(["reference"]).default("reference").describe("What evaluates policies"),
+  engine: z
+    .enum(["reference", "checked", "compiled"])
+    .default("compiled")
+    .describe(
+      "What evaluates policies: Cedar, the compiled engine with samples checked against Cedar, or both with Cedar's answer counting",
+    ),
   store: z.enum(["sqlite"]).default("sqlite").describe("What keeps the ledger"),
   callers: z
     .array(callerShape)

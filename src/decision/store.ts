@@ -17,7 +17,8 @@ export type Act = {
 };
 
 /** A store is opened with these; it calls them inside the act. */
-export type Bound = { judge: Judge; admit: Admit; engine: string };
+/** `engine` is written into entries of questions that no engine was asked about. */
+export type Bound = { judge: Judge; admit: Admit; readonly engine: string };
 
 export type DecisionStore = {
   /**

@@ -7,6 +7,8 @@ export type Metrics = {
   /** A look at changed folders: taken over, or refused. */
   reloaded: (result: "ok" | "failed") => void;
   loaded: (policies: number, entities: number) => void;
+  /** The compiled engine differed from Cedar, which answers since. */
+  engineTripped: () => void;
   text: () => Promise<string>;
   contentType: string;
 };
@@ -35,7 +37,13 @@ export const createMetrics = (): Metrics => {
   });
   const policies = new Gauge({ name: "remit_policies", help: "Policies in force", registers });
   const entities = new Gauge({ name: "remit_entities", help: "Entities loaded from files", registers });
+  const tripped = new Gauge({
+    name: "remit_engine_tripped",
+    help: "1 where the compiled engine differed from Cedar, which answers since",
+    registers,
+  });
   return {
+    engineTripped: () => tripped.set(1),
     decided: (decision, reason) => decisions.inc({ decision: decision ? "permit" : "deny", reason }),
     answered: (status) => answers.inc({ status }),
     reloaded: (result) => reloads.inc({ result }),

@@ -190,6 +190,7 @@ const admitted = (
   return { verdict, moves, used };
 };
 
+/** What comes of a judgement at the budgets and the runs; the entry tells which engine judged. */
 const judgeFresh = (desk: Desk, bound: Bound, facts: Facts): Judged => {
   const foreign = runRefusal(desk, facts);
   if (foreign) return { verdict: foreign, moves: [], used: {} };
@@ -199,8 +200,11 @@ const judgeFresh = (desk: Desk, bound: Bound, facts: Facts): Judged => {
   const verdict = bound.judge(facts, loaded);
   const runaway = facts.refusal ? undefined : runawayOf(desk, facts, verdict.decision);
   if (!verdict.decision) return { verdict, moves: [], used: {} };
-  if (runaway) return { verdict: runaway, moves: [], used: {} };
-  return admitted(desk, bound, facts, loaded, verdict);
+  const judged = runaway
+    ? { verdict: runaway, moves: [], used: {} }
+    : admitted(desk, bound, facts, loaded, verdict);
+  if (verdict.engine === undefined) return judged;
+  return { ...judged, verdict: { ...judged.verdict, engine: verdict.engine } };
 };
 
 /** The question again under its key: the first answer, as long as what it reserved is open and the agents may act. */
@@ -238,8 +242,9 @@ type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decide
 
 /** Writes what was decided, and keeps the answer where a retry may ask for it. */
 const writer =
-  (replies: Replies, contain: Contain, { engine }: Bound): Write =>
+  (replies: Replies, contain: Contain, bound: Bound): Write =>
   (desk, facts, body, { verdict, moves, replayOf, used }) => {
+    const engine = verdict.engine ?? bound.engine;
     const replayed = replayOf === undefined ? {} : { replayOf };
     const index = desk.append.entry({
       id: facts.id,

@@ -32,6 +32,7 @@ import { type BookFault, keepBook } from "./book.ts";
 import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
 import { createDecide } from "./decide.ts";
 import { createDesk, type Desk } from "./desk.ts";
+import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries } from "./entries.ts";
 import { createKills, killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
@@ -85,6 +86,8 @@ export type Ledger = {
   outbox: OutboxRows;
   entries: (filter: EntryFilter) => { entries: EntryView[]; next?: number };
   writable: () => { ok: true } | { ok: false; error: string };
+  /** Records that the compiled engine differed from Cedar, and tells of it. */
+  tripEngine: (trip: EngineTrip) => void;
   keepPolicySet: (set: { digest: string; body: string }) => void;
   addCaller: (caller: Caller) => void;
   callers: () => KeptCaller[];
@@ -280,6 +283,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
         return { ok: false, error: failure ?? "unknown" };
       }
     },
+    tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),
     keepPolicySet: ({ digest, body }) =>
       void durable(() => keepSet.run(digest, body, new Date().toISOString())),
     addCaller: (caller) => durable(() => callers.add(caller)),
