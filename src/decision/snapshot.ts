@@ -19,6 +19,7 @@ import type { LoadError, Place } from "../kit/place.ts";
 import { agentEntity } from "./agent-entities.ts";
 import type { Compiler } from "../policy/compile.ts";
 import type { PolicySet } from "../policy/policy-set.ts";
+import type { Declared } from "../policy/schema-source.ts";
 
 export type Folders = { policies: string; schemas: string; entities: string };
 
@@ -89,7 +90,7 @@ export const snapshotPaths = async (
 });
 
 /** The name of a file in messages: from the configured folder's own name on. */
-const namesIn =
+export const namesIn =
   (folders: Folders) =>
   (path: string): string => {
     const home = Object.values(folders).find((folder) => !relative(folder, path).startsWith(".."));
@@ -121,7 +122,8 @@ export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
 
 type AgentFile = { agents: Agent[]; entities: CedarEntity[] } | { errors: LoadError[] };
 
-const readAgentFile = (schema: SchemaModel, file: TextFile | undefined): AgentFile => {
+/** Reads `agents.yaml`: the agents, and what Cedar knows of them. */
+export const readAgentFile = (schema: SchemaModel, file: TextFile | undefined): AgentFile => {
   if (!file) return { agents: [], entities: [] };
   const read = readAgents(file.file, file.text, schema.agentType);
   if ("errors" in read) return read;
@@ -167,18 +169,20 @@ const readBudgetFiles = (schema: SchemaModel, { budgets, prices }: FolderFiles):
   return { book: read.book, prices: priced.catalogue, placeOf: read.placeOf };
 };
 
+/** What `budgets.yaml` adds to the schema. */
+export const declaredIn = ({ budgets }: FolderFiles): Declared | { errors: LoadError[] } => {
+  const declared = budgets ? declaredBudgets(budgets.file, budgets.text) : { ids: [], units: [] };
+  if ("errors" in declared) return declared;
+  return { ids: declared.ids, units: [...new Set([...knownUnits, ...declared.units])].sort() };
+};
+
 /** Builds a snapshot. Every fault of the files comes back as a value, as many at once as can be found. */
 export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot | { errors: LoadError[] } => {
   if (files.policies.length === 0)
     return { errors: [{ message: "no `.cedar` file was found", file: "policies" }] };
-  const declared = files.budgets
-    ? declaredBudgets(files.budgets.file, files.budgets.text)
-    : { ids: [], units: [] };
+  const declared = declaredIn(files);
   if ("errors" in declared) return declared;
-  const compiled = compiler.compile(files.policies, files.schemas, {
-    ids: declared.ids,
-    units: [...new Set([...knownUnits, ...declared.units])].sort(),
-  });
+  const compiled = compiler.compile(files.policies, files.schemas, declared);
   if ("errors" in compiled) return compiled;
   const schema = readModel(compiled.schema.json, files.schemas[0]!.file);
   if ("errors" in schema) return schema;
