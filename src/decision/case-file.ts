@@ -53,16 +53,14 @@ const account = z.strictObject({
   held: amount.optional(),
   limit: amount.optional().describe("With the grants of the moment; by default the budget's"),
 });
+const counted = account.extend({
+  accounts: z
+    .record(text, account)
+    .optional()
+    .describe("Single accounts, such as `agent:spiffe://example.org/agents/a`"),
+});
 const balances = z
-  .record(
-    text,
-    account.extend({
-      accounts: z
-        .record(text, account)
-        .optional()
-        .describe("Single accounts, such as `agent:spiffe://example.org/agents/a`"),
-    }),
-  )
+  .record(text, z.union([counted, z.literal("uncounted").describe("As if it didn't count the question")]))
   .describe("What is on the accounts of each budget before the question");
 
 const decision = z.enum(["permit", "deny"]);
@@ -136,7 +134,10 @@ type Opt<T> = T | undefined;
 export type RawClaim = { type: string; id: string; properties?: Opt<JsonObject> };
 
 type RawAccount = { used?: Opt<number>; held?: Opt<number>; limit?: Opt<number> };
-type RawBalances = Record<string, RawAccount & { accounts?: Opt<Record<string, RawAccount>> }>;
+type RawBalances = Record<
+  string,
+  (RawAccount & { accounts?: Opt<Record<string, RawAccount>> }) | "uncounted"
+>;
 
 export type RawOutcome = {
   decision: "permit" | "deny";

@@ -226,6 +226,7 @@ const assumptionOf =
     for (const { balances } of settings) {
       const found = balances?.[budget];
       if (!found) continue;
+      if (found === "uncounted") return found;
       const { accounts, ...all } = found;
       const { used, held, limit } = { ...all, ...accounts?.[account] };
       return {

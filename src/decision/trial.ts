@@ -8,17 +8,19 @@ import type { Balances, Facts, Judge, Verdict } from "./question.ts";
 /** What is on an account, however it came there. */
 export type Assumed = { used?: number; held?: number; limit?: number };
 
-/** What to assume of an account: of the account itself, else of the budget; nothing means untouched. */
-export type Assumption = (budget: string, account: string) => Assumed;
+/** What to assume of an account; nothing means untouched. `uncounted`: as if the budget didn't count the question. */
+export type Assumption = (budget: string, account: string) => Assumed | "uncounted";
 
 /** The accounts that a question touches, as they are assumed to be. A run has no parents here. */
 export const assumedBalances = (facts: Facts, assume: Assumption): Balance[] =>
   (facts.demand?.touches ?? []).flatMap((touch) =>
-    accountsOf(touch, facts.run === undefined ? [] : [facts.run]).map((account): Balance => {
-      const { used = 0, held = 0, limit = touch.limit } = assume(touch.budget, account);
+    accountsOf(touch, facts.run === undefined ? [] : [facts.run]).flatMap((account): Balance[] => {
+      const assumed = assume(touch.budget, account);
+      if (assumed === "uncounted") return [];
+      const { used = 0, held = 0, limit = touch.limit } = assumed;
       const { budget, unit, mode, amount, as, resetsAt } = touch;
       const resets = resetsAt === undefined ? {} : { resetsAt };
-      return { budget, account, unit, mode, limit, used, held, amount, as, ...resets };
+      return [{ budget, account, unit, mode, limit, used, held, amount, as, ...resets }];
     }),
   );
 
