@@ -22,10 +22,9 @@ import { createCompiler } from "./policy/compile.ts";
 import { type Clause, createCoverage, type PolicyCoverage, percentSeen } from "./policy/coverage.ts";
 import { createReferenceEngine } from "./policy/engine.ts";
 import type { Finding } from "./policy/finding.ts";
-import type { Mutant } from "./policy/mutate.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 
-export type { Clause, CompiledPolicy, FileResult, Mutant, MutationResult, PolicyCoverage };
+export type { Clause, CompiledPolicy, FileResult, PolicyCoverage };
 
 export type TestOptions = {
   /** Only test files whose path holds one of these; all where there are none. */

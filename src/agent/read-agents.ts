@@ -7,6 +7,13 @@ import { agentOf, agentShape } from "./agent-shape.ts";
 
 const fileShape = z.strictObject({ agents: z.array(agentShape).default([]) });
 
+/** `schemas/agents.schema.json`. */
+export const agentsJsonSchema = (): string =>
+  JSON.stringify({
+    title: "agents.yaml",
+    ...z.toJSONSchema(fileShape, { io: "input", unrepresentable: "any" }),
+  });
+
 /**
  * Reads the file. Ids are unique, parents exist and form no cycle, and no two agents are recognised by the same
  * thing. `agentType` is the schema's `@remit("agent")` type. `faultAt` places what is found wrong with an agent later.

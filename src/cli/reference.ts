@@ -33,7 +33,8 @@ const section = (command: Command, name: string, common: ReadonlySet<string>): s
 /** `docs/reference/cli.md`. */
 export const cliReference = (root: Command): string => {
   const commands = leaves(root, root.name());
-  const [first, ...rest] = commands.map(([command]) => command.options);
+  // `init` takes none.
+  const [first, ...rest] = commands.map(([command]) => command.options).filter((own) => own.length > 0);
   const common = (first ?? []).filter(({ flags }) =>
     rest.every((options) => options.some((option) => option.flags === flags)),
   );
@@ -46,7 +47,7 @@ that nobody foresaw show where they come from.
 Where a service holds the data directory, \`ledger\` and \`caller\` ask it over HTTP with the administrator's key of that directory; else they open the
 files. \`agent\`, \`budget\`, \`kill\` and \`usage\` ask the service, which must run.
 
-## Options of every command
+## Options of every command but init
 
 They stand above the file and the environment. Settings without an option: [configuration](config.md).
 

@@ -21,7 +21,7 @@ export type TestResult = { test: PolicyTest; probes: ProbeResult[] };
 export type FileResult = { file: string; tests: TestResult[] };
 
 /** The question as the engine is asked it, balances included. */
-export const askOf = ({ facts, balances }: Prepared): CedarAsk | undefined =>
+export const askOf = ({ facts, balances }: Omit<Prepared, "probe">): CedarAsk | undefined =>
   facts.ask && !facts.refusal ? budgetFacts(facts.ask, balances) : undefined;
 
 const callerOf = ({ name, obligations }: PolicyTest["caller"]): Caller => ({

@@ -27,6 +27,13 @@ const entityShape = z.strictObject({
 type RawEntity = z.infer<typeof entityShape>;
 const entitiesShape = z.array(entityShape);
 
+/** `schemas/entities.schema.json`. */
+export const entitiesJsonSchema = (): string =>
+  JSON.stringify({
+    title: "Entities",
+    ...z.toJSONSchema(entitiesShape, { io: "input", unrepresentable: "any" }),
+  });
+
 const plainUid = (value: z.infer<typeof uid>): Uid => ("__entity" in value ? value.__entity : value);
 
 /** An entity by its schema type, or what is wrong with it and where in it. */

@@ -20,12 +20,13 @@ export type Clause = Span & {
 export type PolicyCoverage = { policy: CompiledPolicy; clauses: Clause[] };
 
 export type Coverage = {
-  /** Counts a question as the judge was asked it, for each of its principals. */
-  observe: (ask: CedarAsk) => void;
+  /** Counts a question as the judge was asked it, for each of its principals. Gives what each policy came to for each. */
+  observe: (ask: CedarAsk) => Outcome[][];
   policies: readonly PolicyCoverage[];
 };
 
-type Outcome = boolean | "error";
+/** What a policy or clause came to. */
+export type Outcome = boolean | "error";
 
 type Measured = PolicyCoverage & { conditions: Condition[] };
 
@@ -121,20 +122,19 @@ export const createCoverage = (policies: readonly CompiledPolicy[], actions: Ced
   engine.install(set);
   return {
     policies: all,
-    observe: (ask) => {
-      for (const answer of engine.ask(set.digest, ask)) {
-        if ("failure" in answer) continue;
+    observe: (ask) =>
+      engine.ask(set.digest, ask).map((answer) => {
+        if ("failure" in answer) return all.map((): Outcome => "error");
         const held = new Set(answer.determining.map(({ id }) => id));
         const erred = new Set(answer.errors.map(({ policy }) => policy.id));
-        for (const [position, one] of all.entries()) {
+        return all.map((one, position) => {
           const outcomes = one.clauses.map((_clause, at): Outcome => {
             const id = `${position}.${at}`;
             return erred.has(id) ? "error" : held.has(id);
           });
-          walk(one, outcomes);
-        }
-      }
-    },
+          return walk(one, outcomes);
+        });
+      }),
   };
 };
 
