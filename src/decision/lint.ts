@@ -185,7 +185,7 @@ const inheritedPermits = ({ policy, conditions, actions }: Subject, { schema }: 
 };
 
 const uncountedBudgets = ({ policy, conditions, actions }: Subject, { snapshot }: World): Finding[] =>
-  budgetNamesIn(conditions.map(({ body }) => body)).flatMap((name) => {
+  budgetNamesIn(conditions.map(({ body }) => body)).names.flatMap((name) => {
     const counted = snapshot.head.book.budgets.find(({ id }) => id === name)?.for.actions;
     if (!counted || actions.some(({ uid }) => counted.includes(uidKey(uid)))) return [];
     const at = Math.max(0, policy.text.indexOf(name));

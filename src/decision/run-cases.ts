@@ -22,7 +22,7 @@ export type FileResult = { file: string; tests: TestResult[] };
 
 /** The question as the engine is asked it, balances included. */
 export const askOf = ({ facts, balances }: Omit<Prepared, "probe">): CedarAsk | undefined =>
-  facts.ask && !facts.refusal ? budgetFacts(facts.ask, balances) : undefined;
+  facts.ask && !facts.refusal ? budgetFacts(facts.ask, balances, facts.budgetsSeen) : undefined;
 
 const callerOf = ({ name, obligations }: PolicyTest["caller"]): Caller => ({
   name,
