@@ -6,11 +6,8 @@ import { alertCommand } from "./alert.ts";
 import { budgetCommand } from "./budget.ts";
 import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
-<<<<<<< HEAD
 import { killCommand } from "./kill.ts";
-=======
 import { initCommand } from "./init.ts";
->>>>>>> 7a957f8 (Format and show policies, and begin a project with green tests)
 import { ledgerCommand } from "./ledger.ts";
 import { policyCommand } from "./policy.ts";
 import { serveCommand } from "./serve.ts";
