@@ -3,7 +3,7 @@
  * Prints what it found and ends with 1 where the two differed.
  */
 import { parseArgs } from "node:util";
-import { type Findings, fuzz } from "../src/policy/differential.test-parts.ts";
+import { type Findings, fuzz } from "./engine/differential.ts";
 
 const { values } = parseArgs({
   options: { cases: { type: "string", default: "100000" }, seed: { type: "string", default: "1" } },

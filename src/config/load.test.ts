@@ -40,7 +40,7 @@ test("without any source the defaults hold, relative to the working directory", 
     policies: join(cwd, "policies"),
     schemas: join(cwd, "schemas"),
     entities: join(cwd, "policies/entities"),
-    engine: "reference",
+    engine: "compiled",
     callers: [],
     alerts: [],
     issuers: [],
@@ -136,8 +136,8 @@ const badFiles: [string, string, string][] = [
   ],
   [
     "an engine that doesn't exist",
-    "engine: compiled",
-    'remit.yaml:1:9: engine: invalid input: expected "reference"',
+    "engine: native",
+    'remit.yaml:1:9: engine: invalid option: expected one of "reference"|"checked"|"compiled"',
   ],
   ["a listen address without port", "listen: localhost", "remit.yaml:1:9: listen: must be HOST:PORT"],
   [
@@ -293,7 +293,7 @@ test("every setting that a line of text can hold is set by its variable", () => 
   const samples: Record<string, string> = {
     identity: "https://pdp.example.org",
     listen: "[::1]:0",
-    engine: "reference",
+    engine: "compiled",
     store: "sqlite",
     log_level: "error",
     unregistered_agents: "true",

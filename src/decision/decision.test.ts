@@ -463,7 +463,7 @@ describe("what the ledger keeps", () => {
       decision: "deny",
       reason: "policy_forbid",
       policies: ["no-secrets"],
-      engine: "reference",
+      engine: "compiled",
       request_id: "req-1",
       trace_id: "0af7651916cd43dd8448eb211c80319c",
       run: "run-7",

@@ -62,27 +62,22 @@ const isConstraint = (variable: Variable, head: JsonObject): Applies => {
 
 /** One conjunct of a policy's head; nothing where it holds of everything. @throws Unrepresentable */
 const compileHead = (variable: Variable, head: JsonObject): Applies | undefined => {
-  switch (head["op"]) {
-    case "All":
-      operands(head, ["op"]);
-      return undefined;
-    case "==": {
-      const { key } = uidOf(operands(head, ["op", "entity"])["entity"]);
-      return (frame) => frame[variable].key === key;
-    }
-    case "in": {
-      const several = head["entities"];
-      if (!Array.isArray(several))
-        return inConstraint(variable, uidOf(operands(head, ["op", "entity"])["entity"]));
-      operands(head, ["op", "entities"]);
-      const groups = several.map(uidOf);
-      return (frame) => groups.some((group) => isIn(frame.entities, frame[variable], group));
-    }
-    case "is":
-      return isConstraint(variable, head);
-    default:
-      throw new Unrepresentable("an unknown constraint in the head");
+  const { op } = head;
+  if (op === "All") {
+    operands(head, ["op"]);
+    return undefined;
   }
+  if (op === "==") {
+    const { key } = uidOf(operands(head, ["op", "entity"])["entity"]);
+    return (frame) => frame[variable].key === key;
+  }
+  if (op === "is") return isConstraint(variable, head);
+  if (op !== "in") throw new Unrepresentable("an unknown constraint in the head");
+  if (!Array.isArray(head["entities"]))
+    return inConstraint(variable, uidOf(operands(head, ["op", "entity"])["entity"]));
+  operands(head, ["op", "entities"]);
+  const groups = head["entities"].map(uidOf);
+  return (frame) => groups.some((group) => isIn(frame.entities, frame[variable], group));
 };
 
 const compileCondition = (clause: JsonObject): Applies => {

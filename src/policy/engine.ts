@@ -142,17 +142,17 @@ export const createEngine = (parts: EngineParts): Engine => {
     }
     const answers = reference.ask(digest, question);
     if (given) compare(digest, question, answers, "broke" in given ? given : given.answers);
-    return { answers, engine: asked === "checked" && given ? "checked" : "reference" };
+    const both = asked === "checked" && given !== undefined && "answers" in given;
+    return { answers, engine: both ? "checked" : "reference" };
   };
 
-  const install = (set: PolicySet): void => {
-    reference.install(set);
-    if (parts.mode !== "reference") compiled.install(set);
-  };
   if (parts.mode !== "reference") compiled.install(knownAnswers);
   return {
     mode: () => mode,
-    install,
+    install: (set) => {
+      reference.install(set);
+      if (parts.mode !== "reference") compiled.install(set);
+    },
     retire: (digest, installations) => {
       reference.retire(digest, installations);
       compiled.retire(digest, installations);

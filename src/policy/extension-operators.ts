@@ -1,33 +1,33 @@
 /** The functions and methods of Cedar's extensions, each to a closure. */
 import type { JsonValue } from "../kit/json.ts";
 import { durationSince, durationUnitsMs, offset, toDate, toTime } from "./datetime.ts";
-import { asExtension, asString, type Evaluate, type Operator } from "./expression.ts";
+import { asExtension, asString, type Compile, type Evaluate, type Operator } from "./expression.ts";
 import { EvaluationError, Unrepresentable } from "./failure.ts";
 import { isInRange, isLoopback, isMulticast } from "./ip-range.ts";
 import { type Long, quotient } from "./long.ts";
 import { constructors, type Extension, type Value } from "./value.ts";
 
 /** The parser takes any number of arguments; what a wrong one does is the reference engine's to say. */
-const argumentsOf = (operand: JsonValue, count: number): JsonValue[] => {
+const argumentsOf = (operand: JsonValue, count: number, compile: Compile): Evaluate[] => {
   if (!Array.isArray(operand) || operand.length !== count)
     throw new Unrepresentable("an unusual number of arguments");
-  return operand;
+  return operand.map(compile);
 };
 
 const unary =
   (apply: (value: Value) => Value): Operator =>
   (operand, compile) => {
-    const [of] = argumentsOf(operand, 1).map(compile) as [Evaluate];
-    return (frame) => apply(of(frame));
+    const [of] = argumentsOf(operand, 1, compile);
+    return (frame) => apply(of!(frame));
   };
 
 const binary =
   (apply: (left: Value, right: Value) => Value): Operator =>
   (operand, compile) => {
-    const [left, right] = argumentsOf(operand, 2).map(compile) as [Evaluate, Evaluate];
+    const [left, right] = argumentsOf(operand, 2, compile);
     return (frame) => {
-      const a = left(frame);
-      const b = right(frame);
+      const a = left!(frame);
+      const b = right!(frame);
       return apply(a, b);
     };
   };

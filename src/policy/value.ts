@@ -75,18 +75,14 @@ const fromObject = (json: JsonObject): Value => {
 
 /** A value from Cedar's JSON form. @throws Unrepresentable for what is none, or can't be told exactly */
 export const fromJson = (json: JsonValue): Value => {
-  switch (typeof json) {
-    case "boolean":
-    case "string":
-      return json;
-    case "number":
-      if (!Number.isSafeInteger(json)) throw new Unrepresentable("an integer beyond 53 bits");
-      return json;
-    default:
-      if (Array.isArray(json)) return setOf(json.map((item) => fromJson(item)));
-      if (isObject(json)) return fromObject(json);
-      throw new Unrepresentable("no value");
+  if (typeof json === "boolean" || typeof json === "string") return json;
+  if (typeof json === "number") {
+    if (!Number.isSafeInteger(json)) throw new Unrepresentable("an integer beyond 53 bits");
+    return json;
   }
+  if (Array.isArray(json)) return setOf(json.map(fromJson));
+  if (isObject(json)) return fromObject(json);
+  throw new Unrepresentable("no value");
 };
 
 /** A field of a record, or nothing. */
@@ -109,16 +105,9 @@ const sized = (text: string): string => `${text.length}:${text}`;
 
 /** A text that two values share exactly if Cedar holds them for equal. */
 export const keyOf = (value: Value): string => {
-  switch (typeof value) {
-    case "string":
-      return `s${value}`;
-    case "number":
-    case "bigint":
-      return `l${value}`;
-    case "boolean":
-      return `b${value}`;
-    default:
-  }
+  if (typeof value === "string") return `s${value}`;
+  if (typeof value === "boolean") return `b${value}`;
+  if (typeof value !== "object") return `l${value}`;
   switch (value.kind) {
     case "entity":
       return `e${value.key}`;

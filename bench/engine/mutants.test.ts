@@ -13,18 +13,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { boundaryQuestion, boundaryTables } from "./boundary.test-parts.ts";
-import { createCedar } from "./cedar.ts";
-import { createCompiledEngine } from "./compiled-engine.ts";
-import {
-  casesOf,
-  compiledSays,
-  type KnownCase,
-  knownCases,
-  mixedCases,
-  tellApart,
-} from "./differential.test-parts.ts";
-import { type Mutant, mutants } from "./mutants.test-parts.ts";
+import { boundaryQuestion, boundaryTables } from "./boundaries.ts";
+import { createCedar } from "../../src/policy/cedar.ts";
+import { createCompiledEngine } from "../../src/policy/compiled-engine.ts";
+import { casesOf, compiledSays, type KnownCase, knownCases, mixedCases, tellApart } from "./differential.ts";
+import { type Mutant, mutants } from "./mutants.ts";
 
 const cedar = createCedar();
 const firstSeed = 1;

@@ -1,197 +1,23 @@
-/** Random policies, entities and questions from a seed: the same seed, the same case, on every machine. */
-import type { CedarAsk, CedarEntity, Uid } from "../kit/cedar-json.ts";
-import type { JsonObject, JsonValue } from "../kit/json.ts";
-
-/** A source of chance (mulberry32). */
-export type Random = {
-  below: (limit: number) => number;
-  chance: (probability: number) => boolean;
-  pick: <T>(items: readonly T[]) => T;
-};
-
-export const randomFrom = (seed: number): Random => {
-  let state = seed >>> 0;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-  const below = (limit: number): number => Math.floor(next() * limit);
-  return {
-    below,
-    chance: (probability) => next() < probability,
-    pick: (items) => items[below(items.length)]!,
-  };
-};
-
-type Kind =
-  | "bool"
-  | "long"
-  | "string"
-  | "entity"
-  | "decimal"
-  | "ip"
-  | "datetime"
-  | "duration"
-  | "longs"
-  | "strings"
-  | "entities"
-  | "record";
-
-/** Attributes, and context keys, by name: what a well-typed policy may expect. */
-const attributes: Readonly<Record<string, Kind>> = {
-  b: "bool",
-  n: "long",
-  m: "long",
-  s: "string",
-  friend: "entity",
-  dec: "decimal",
-  addr: "ip",
-  at: "datetime",
-  span: "duration",
-  ls: "longs",
-  ss: "strings",
-  es: "entities",
-  rec: "record",
-};
-
-const kinds: readonly Kind[] = [...new Set(Object.values(attributes))];
-const names = Object.keys(attributes);
-const namesOf = (kind: Kind): string[] => names.filter((name) => attributes[name] === kind);
-
-const ids = ["a", "b", "c"] as const;
-const types = ["U", "R", "G"] as const;
-
-const texts = [
-  "",
-  "a",
-  "ab",
-  "aba",
-  "b",
-  "é",
-  "e\u0301",
-  "😀",
-  "a😀",
-  "\uffff",
-  "*",
-  "a*b",
-  "__proto__",
-] as const;
-const patterns = [
-  "*",
-  "a*",
-  "*a",
-  "a*a",
-  "*b*",
-  "\\*",
-  "a\\*b",
-  "*😀",
-  "😀*",
-  "é",
-  "",
-  "a*b*a",
-  "**",
-  "*\uffff",
-] as const;
-const longs = [0, 1, -1, 2, 3, 10, 100, -100, 9_007_199_254_740_991, -9_007_199_254_740_991] as const;
-/** The ends of 64 bits, and what is near them: literals beyond 53 bits would be the reference engine's. */
-const edges = [
-  "(9007199254740991 * 1024 + 1023)",
-  "(-9007199254740991 * 1024 - 1024)",
-  "(9007199254740991 + 1)",
-  "(9007199254740991 + 2)",
-  "(3037000500 * 3037000500)",
-] as const;
-const decimals = [
-  "0.0",
-  "1.0",
-  "1.00",
-  "-1.5",
-  "0.0001",
-  "-0.0001",
-  "922337203685477.5807",
-  "-922337203685477.5808",
-] as const;
-const addresses = [
-  "127.0.0.1",
-  "127.0.0.1/32",
-  "127.0.0.0/7",
-  "127.0.0.0/8",
-  "10.0.0.1",
-  "10.0.0.0/8",
-  "10.0.0.1/8",
-  "224.0.0.1",
-  "224.0.0.0/4",
-  "239.255.255.255",
-  "0.0.0.0/0",
-  "255.255.255.255",
-  "::1",
-  "::1/127",
-  "ff00::/8",
-  "ff02::1",
-  "ff00::/7",
-  "2001:db8::/32",
-  "2001:db8:0:0::1",
-  "::",
-  "::/0",
-] as const;
-const moments = [
-  "1970-01-01",
-  "1970-01-01T00:00:00Z",
-  "1969-12-31T23:59:59.999Z",
-  "1969-12-31",
-  "2024-02-29",
-  "2024-02-29T12:34:56.789+0530",
-  "0000-01-01",
-  "9999-12-31T23:59:59.999-2359",
-  "1600-02-29T00:00:00.001Z",
-] as const;
-const spans = [
-  "0ms",
-  "1ms",
-  "-1ms",
-  "1d",
-  "-1d",
-  "24h",
-  "1d2h3m4s5ms",
-  "-1d2h",
-  "36h",
-  "90m",
-  "9223372036854775807ms",
-] as const;
-const malformed = {
-  decimal: ["1", "1.", ".5", "1.23456", "922337203685477.5808", "1e3", " 1.0"],
-  ip: [
-    "",
-    "1.2.3",
-    "1.2.3.256",
-    "01.2.3.4",
-    "1.2.3.4/33",
-    "1.2.3.4/08",
-    "::ffff:1.2.3.4",
-    "1::2::3",
-    "fe80::1%1",
-  ],
-  datetime: [
-    "2023-02-29",
-    "2024-1-1",
-    "2024-01-01T24:00:00Z",
-    "2024-01-01T00:00:60Z",
-    "2024-01-01T00:00:00",
-    "10000-01-01",
-  ],
-  duration: ["", "1", "1h1d", "-", "1d-1h", "9223372036854775808ms", "+1d"],
-} as const;
-const constructorOf = { decimal: "decimal", ip: "ip", datetime: "datetime", duration: "duration" } as const;
-const valid = { decimal: decimals, ip: addresses, datetime: moments, duration: spans } as const;
-
-const quoted = (text: string): string =>
-  `"${[...text].map((char) => (char === '"' || char === "\\" ? `\\${char}` : char)).join("")}"`;
-
-const uidText = ({ type, id }: Uid): string => `${type}::"${id}"`;
-
-const someUid = (random: Random): Uid => ({ type: random.pick(types), id: random.pick(ids) });
+/** Random policies, as text: well-typed for the most part, and now and then not. */
+import type { Random } from "./random.ts";
+import {
+  attributes,
+  constructorOf,
+  edges,
+  type Kind,
+  kinds,
+  longs,
+  malformed,
+  names,
+  namesOf,
+  patterns,
+  quoted,
+  someUid,
+  texts,
+  types,
+  uidText,
+  valid,
+} from "./vocabulary.ts";
 
 /** Writes expressions. `wild`: how often a part has another type than its place asks for. */
 type Writer = { random: Random; wild: number };
@@ -447,7 +273,7 @@ const actionHeads = [
 ] as const;
 
 /** One policy's text. */
-const policyText = (random: Random): string => {
+export const policyText = (random: Random): string => {
   const writer: Writer = { random, wild: random.chance(0.25) ? 0.12 : 0 };
   const effect = random.chance(0.75) ? "permit" : "forbid";
   const clauses = Array.from({ length: random.pick([0, 1, 1, 1, 2]) }, () => {
@@ -458,80 +284,4 @@ const policyText = (random: Random): string => {
   });
   const heads = `${head(random, "principal")}, ${random.pick(actionHeads)}, ${head(random, "resource")}`;
   return `${effect} (${heads}) ${clauses.join(" ")};`;
-};
-
-const extensionJson = (kind: keyof typeof valid, random: Random): JsonValue => ({
-  __extn: { fn: constructorOf[kind], arg: random.pick<string>(valid[kind]) },
-});
-
-const entityJson = (random: Random): JsonValue => ({ __entity: someUid(random) });
-
-const valueJson = (random: Random, kind: Kind): JsonValue => {
-  const many = (write: () => JsonValue): JsonValue => Array.from({ length: random.below(4) }, write);
-  switch (kind) {
-    case "bool":
-      return random.chance(0.5);
-    case "long":
-      return random.chance(0.3) ? random.pick(longs) : random.below(20) - 10;
-    case "string":
-      return random.pick(texts);
-    case "entity":
-      return entityJson(random);
-    case "longs":
-      return many(() => valueJson(random, "long"));
-    case "strings":
-      return many(() => valueJson(random, "string"));
-    case "entities":
-      return many(() => entityJson(random));
-    case "record":
-      return { x: valueJson(random, "long"), y: { z: random.pick(texts) }, "a b": valueJson(random, "bool") };
-    default:
-      return extensionJson(kind, random);
-  }
-};
-
-const recordJson = (random: Random): JsonObject => {
-  const record: JsonObject = {};
-  for (const name of names) {
-    if (!random.chance(0.55)) continue;
-    const kind = random.chance(0.02) ? random.pick(kinds) : attributes[name]!;
-    record[name] = valueJson(random, kind);
-  }
-  return record;
-};
-
-const worldOf = (random: Random): CedarEntity[] => {
-  const all: Uid[] = types.flatMap((type) => ids.map((id) => ({ type, id })));
-  // Parents stand later in the list, so that nothing is its own ancestor.
-  return all.flatMap((uid, position) => {
-    if (random.chance(0.15)) return [];
-    const parents = all.slice(position + 1).filter(() => random.chance(0.2));
-    const tags: JsonObject = {};
-    if (random.chance(0.7)) tags["n"] = valueJson(random, "long");
-    if (random.chance(0.5)) tags["s"] = valueJson(random, "string");
-    return [{ uid, attrs: recordJson(random), parents, tags }];
-  });
-};
-
-/** Sets of policies over one world, and questions about it: every question is put to every set. */
-export type Batch = { sets: string[][]; asks: CedarAsk[] };
-
-const setsPerBatch = 12;
-const asksPerBatch = 24;
-
-/** The batch of a seed. */
-export const batchOf = (seed: number): Batch => {
-  const random = randomFrom(seed);
-  const sets = Array.from({ length: setsPerBatch }, () =>
-    Array.from({ length: 1 + random.below(4) }, () => policyText(random)),
-  );
-  const entities = worldOf(random);
-  const asks = Array.from({ length: asksPerBatch }, (): CedarAsk => ({
-    principals: [someUid(random)],
-    action: { type: "Action", id: random.pick(["read", "read", "write"]) },
-    resource: someUid(random),
-    context: recordJson(random),
-    entities,
-  }));
-  return { sets, asks };
 };

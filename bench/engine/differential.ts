@@ -1,11 +1,11 @@
 /** The compiled engine beside Cedar: the same policies and questions to both, and what each makes of them. */
-import type { CedarAsk, CedarEntity, Uid } from "../kit/cedar-json.ts";
-import { type Cedar, createCedar } from "./cedar.ts";
-import type { PolicyJson } from "./compile-policy.ts";
-import { createCompiledEngine } from "./compiled-engine.ts";
-import type { CompiledPolicy, PolicySet } from "./policy-set.ts";
-import { scopesOf } from "./read-policy.ts";
-import { batchOf } from "./random.test-parts.ts";
+import type { CedarAsk, CedarEntity, Uid } from "../../src/kit/cedar-json.ts";
+import { type Cedar, createCedar } from "../../src/policy/cedar.ts";
+import type { PolicyJson } from "../../src/policy/compile-policy.ts";
+import { createCompiledEngine } from "../../src/policy/compiled-engine.ts";
+import type { CompiledPolicy, PolicySet } from "../../src/policy/policy-set.ts";
+import { scopesOf } from "../../src/policy/read-policy.ts";
+import { batchOf } from "./questions.ts";
 
 /** The hierarchy that random questions use. */
 export const actions: CedarEntity[] = [
@@ -38,7 +38,7 @@ export const policySetOf = (cedar: Cedar, digest: string, texts: readonly string
 /** An answer in comparable form. */
 export type Told = { decision: "allow" | "deny"; determining: string[]; errors: string[] };
 
-const isGroupOf = (action: Uid, group: Uid): boolean => group.id === action.id || group.id === "all";
+const isGroupOf = (action: Uid, group: Uid): boolean => [action.id, "all", "every"].includes(group.id);
 
 const preparse = (cedar: Cedar, slot: string, texts: Record<string, string>): void => {
   const answer = cedar.call((module) => module.preparsePolicySet(slot, { staticPolicies: texts }));
@@ -46,14 +46,14 @@ const preparse = (cedar: Cedar, slot: string, texts: Record<string, string>): vo
 };
 
 /** What Cedar says of the policies that were preparsed under a slot: all of them are given to it. */
-const cedarSays = (cedar: Cedar, question: CedarAsk, slot: string): Told => {
+const cedarSays = (cedar: Cedar, question: CedarAsk, slot: string, known = actions): Told => {
   const answer = cedar.call((module) =>
     module.statefulIsAuthorized({
       principal: question.principals[0]!,
       action: question.action,
       resource: question.resource,
       context: question.context,
-      entities: [...question.entities, ...actions.filter(({ uid }) => isGroupOf(question.action, uid))],
+      entities: [...question.entities, ...known.filter(({ uid }) => isGroupOf(question.action, uid))],
       preparsedPolicySetId: slot,
     }),
   );
@@ -88,6 +88,9 @@ const joined = (
   };
 };
 
+/** What a policy is called in a batch of several sets. */
+const named = (set: PolicySet, id: string): string => `${set.digest}/${id}`;
+
 /**
  * Random cases of a seed with Cedar's answers. Nearly all of Cedar's time goes into reading the entities, so it is asked
  * about all policies of a batch at once, each as a permit, and says which apply and which err; for the first question of
@@ -96,7 +99,6 @@ const joined = (
 export const knownCases = (cedar: Cedar, seed: number): KnownCase[] => {
   const { sets, asks } = batchOf(seed);
   const built = sets.map((texts, position) => policySetOf(cedar, `${seed}.${position}`, texts));
-  const named = (set: PolicySet, id: string): string => `${set.digest}/${id}`;
   const all = built.flatMap((set) =>
     set.policies.map(({ id, text }) => [named(set, id), text.replace(/^forbid/, "permit")] as const),
   );
@@ -118,6 +120,12 @@ export const knownCases = (cedar: Cedar, seed: number): KnownCase[] => {
   return cases;
 };
 
+/** What Cedar says of a set as it is. */
+export const knownCase = (cedar: Cedar, set: PolicySet, question: CedarAsk): KnownCase => {
+  preparse(cedar, "one", textsOf(set));
+  return { set, question, right: cedarSays(cedar, question, "one", set.actions) };
+};
+
 const perSet = 200;
 
 /** Expressions as permits, some hundred to a set, with what Cedar says of each for one question. */
@@ -133,8 +141,7 @@ export const casesOf = (
       .slice(at, at + perSet)
       .map((expression) => `permit (principal, action, resource) when { ${expression} };`);
     const set = policySetOf(cedar, `${name} ${at}`, texts);
-    preparse(cedar, "table", textsOf(set));
-    cases.push({ set, question, right: cedarSays(cedar, question, "table") });
+    cases.push(knownCase(cedar, set, question));
   }
   return cases;
 };
@@ -180,8 +187,7 @@ export const mixedCases = (cedar: Cedar): KnownCase[] => {
         [other, one, other],
       ].map((policies): KnownCase => {
         const set = policySetOf(cedar, policies.join(), policies);
-        preparse(cedar, "mixed", textsOf(set));
-        return { set, question, right: cedarSays(cedar, question, "mixed") };
+        return knownCase(cedar, set, question);
       }),
     ),
   );

@@ -1,6 +1,6 @@
 /** The compiled engine is Cedar's equal in random cases, the same ones each time; `npm run fuzz` runs others. */
 import { expect, test } from "vitest";
-import { fuzz } from "./differential.test-parts.ts";
+import { fuzz } from "./differential.ts";
 
 const firstSeed = 1;
 
