@@ -85,6 +85,21 @@ const createSampler = (
   };
 };
 
+/** What the compiled engine says: nothing where the whole question is the reference engine's. */
+const tryCompiled = (
+  compiled: CompiledEngine,
+  digest: string,
+  question: CedarAsk,
+): CompiledAnswers | { broke: string } | undefined => {
+  try {
+    return compiled.ask(digest, question);
+  } catch (error) {
+    if (error instanceof Unrepresentable) return undefined;
+    if (error instanceof CedarTrap) throw error;
+    return brokeAs(error);
+  }
+};
+
 /** An engine for this thread. */
 export const createEngine = (parts: EngineParts): Engine => {
   const { sampleEvery = 256, onMismatch, defer = (run) => void setImmediate(run) } = parts;
@@ -118,24 +133,10 @@ export const createEngine = (parts: EngineParts): Engine => {
     }
   });
 
-  /** What the compiled engine says: nothing where the whole question is the reference engine's. */
-  const tryCompiled = (
-    digest: string,
-    question: CedarAsk,
-  ): CompiledAnswers | { broke: string } | undefined => {
-    try {
-      return compiled.ask(digest, question);
-    } catch (error) {
-      if (error instanceof Unrepresentable) return undefined;
-      if (error instanceof CedarTrap) throw error;
-      return brokeAs(error);
-    }
-  };
-
   const ask: Engine["ask"] = (digest, question) => {
     const asked = mode;
     if (asked === "reference") return { answers: reference.ask(digest, question), engine: "reference" };
-    const given = tryCompiled(digest, question);
+    const given = tryCompiled(compiled, digest, question);
     if (asked === "compiled" && given && "answers" in given) {
       sampler.take(digest, question, given);
       return { answers: given.answers, engine: "compiled" };
