@@ -20,7 +20,7 @@ import type { LoadError } from "./kit/place.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
 import { type Clause, createCoverage, type PolicyCoverage, percentSeen } from "./policy/coverage.ts";
-import { createReferenceEngine } from "./policy/engine.ts";
+import { createEngine } from "./policy/engine.ts";
 import type { Finding } from "./policy/finding.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 
@@ -106,7 +106,7 @@ const mutationOf = (
     set.policies,
     { schemas: files.schemas, budgets },
     prepared,
-    createReferenceEngine(),
+    createEngine({ mode: "reference" }),
     options.progress,
   );
 };
@@ -128,7 +128,7 @@ export const runPolicyTests = async (config: Config, options: TestOptions): Prom
   }
   const { tests, errors } = readAll(cases.files, snapshot, files);
   if (errors.length > 0) return failed(sources, errors);
-  const engine = createReferenceEngine();
+  const engine = createEngine({ mode: "reference" });
   engine.install(snapshot.set);
   const coverage = createCoverage(snapshot.set.policies, snapshot.set.actions);
   const prepared: Prepared[] = [];

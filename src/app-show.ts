@@ -16,7 +16,7 @@ import { systemClock } from "./kit/clock.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
 import { type Clause, createCoverage, type Outcome } from "./policy/coverage.ts";
-import { createReferenceEngine } from "./policy/engine.ts";
+import { createEngine } from "./policy/engine.ts";
 import type { Finding } from "./policy/finding.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 
@@ -61,7 +61,7 @@ export const showPolicies = async (config: Config, question: Question): Promise<
   const rules = { chainLengthMax, unregisteredAgents };
   const facts = prepare(world, question, asker, { id: uuidv7(at), at, config: "show", rules });
   const balances = assumedBalances(facts, () => ({}));
-  const engine = createReferenceEngine();
+  const engine = createEngine({ mode: "reference" });
   engine.install(set);
   const verdict = tryFacts(createJudge(engine), facts, balances);
   const ask = askOf({ facts, balances });

@@ -21,6 +21,7 @@ const reasonNames: Record<Reason, true> = {
   identity_mismatch: true,
   chain_too_deep: true,
   delegation_denied: true,
+  token_expired: true,
   estimate_required: true,
   unpriced: true,
   no_budget: true,

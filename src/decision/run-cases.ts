@@ -73,7 +73,9 @@ const erring = (engine: Engine, policySet: string, ask: CedarAsk | undefined): s
         ...new Set(
           engine
             .ask(policySet, ask)
-            .flatMap((answer) => ("errors" in answer ? answer.errors.map(({ policy }) => policy.id) : [])),
+            .answers.flatMap((answer) =>
+              "errors" in answer ? answer.errors.map(({ policy }) => policy.id) : [],
+            ),
         ),
       ]
     : [];

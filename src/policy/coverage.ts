@@ -5,7 +5,7 @@
  */
 import type { CedarAsk, CedarEntity } from "../kit/cedar-json.ts";
 import { digestOf } from "../kit/digest.ts";
-import { createReferenceEngine } from "./engine.ts";
+import { createReferenceEngine } from "./reference-engine.ts";
 import { type Condition, type Expression, outlineOf, type Span, termsOf } from "./outline.ts";
 import type { CompiledPolicy, PolicySet } from "./policy-set.ts";
 
@@ -64,6 +64,8 @@ const probeOf = (policy: CompiledPolicy, { kind, start, end }: Clause, id: strin
     effect: "permit",
     // A comment in the text ends with its line.
     text: kind === "head" ? `permit ${head};` : `permit (principal, action, resource) when { ${text}\n};`,
+    // The reference engine, which alone is asked, reads the text.
+    json: policy.json,
     place: policy.place,
     principal: any,
     action: any,
