@@ -1,6 +1,7 @@
 /** What agents need kept: the registry's changes, what was stopped, and keys; each change with its entry, in one durable act. */
 import type { Micros } from "../kit/clock.ts";
 import type { Agent, AgentStatus } from "./agent.ts";
+import type { Delegation } from "./delegation.ts";
 
 /** An agent as an entry may name it: by its id, or by a pseudonym where the schema marks the type as personal. */
 export type AgentName = { type: string; id: string; personal: boolean };
@@ -89,7 +90,27 @@ export type KillCommand = Commanded &
     | { verb: "lift"; kill: string; reason: string }
   );
 
+/** How entries name the two of a delegation. */
+type DelegationNames = { names: { delegator: AgentName; delegate: AgentName } };
+
+export type DelegationCommand = Commanded &
+  DelegationNames & { reason: string } & (
+    | ({
+        verb: "delegate";
+        /** The schema's type of agents. */
+        agentType: string;
+      } & Pick<Delegation, "delegator" | "delegate" | "scope" | "depth" | "from" | "expiresAt">)
+    | { verb: "revoke"; delegation: string }
+  );
+
 export type AgentStore = {
+  /**
+   * Records a delegation, or revokes one with all that pass it on; in force with the answer.
+   * @throws Problem `not_found`, `invalid_request` for one that holds more than it passes on
+   */
+  delegate: (command: DelegationCommand) => Promise<Delegation>;
+  /** Every delegation there ever was, newest first. */
+  delegations: (filter: { delegator?: string; delegate?: string }) => Promise<Delegation[]>;
   keptAgents: () => Promise<KeptAgents>;
   /**
    * Registers, changes, or says a word on the status; in force with the answer.

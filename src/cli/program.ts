@@ -6,8 +6,9 @@ import { alertCommand } from "./alert.ts";
 import { budgetCommand } from "./budget.ts";
 import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
-import { killCommand } from "./kill.ts";
+import { delegationCommand } from "./delegation.ts";
 import { initCommand } from "./init.ts";
+import { killCommand } from "./kill.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { policyCommand } from "./policy.ts";
 import { serveCommand } from "./serve.ts";
@@ -31,6 +32,7 @@ export const program = (): Command =>
     .addCommand(ledgerCommand())
     .addCommand(callerCommand())
     .addCommand(agentCommand())
+    .addCommand(delegationCommand())
     .addCommand(killCommand())
     .addCommand(alertCommand())
     .addCommand(budgetCommand())

@@ -6,6 +6,7 @@ import { addAdminRoutes, type AdminParts } from "./admin-routes.ts";
 import { addAgentRoutes, type AgentParts } from "./agent-routes.ts";
 import { problemAnswer } from "./answer.ts";
 import { addAuthzenRoutes, type AuthzenParts } from "./authzen-routes.ts";
+import { addDelegationRoutes } from "./delegation-routes.ts";
 import { type Endpoint, handlerOf } from "./endpoint.ts";
 import { addAlertRoutes, type AlertParts } from "./alert-routes.ts";
 import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
@@ -45,6 +46,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addAgentRoutes(app, parts, add);
   addRegistryRoutes(app, parts, add);
   addKillRoutes(app, parts, add);
+  addDelegationRoutes(app, parts, add);
   addAlertRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {

@@ -21,6 +21,7 @@ import { accountsMax } from "../../budget/account.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
 import { keyRefusal } from "./agent-keys.ts";
 import { type Contain, createContain } from "./contain.ts";
+import { delegationRefusal } from "./delegations.ts";
 import { agentIds, killRefusal } from "./kills.ts";
 import type { Desk } from "./desk.ts";
 import { createReplies, type Replies } from "./replies.ts";
@@ -280,7 +281,10 @@ const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
   const facts = JSON.parse(body) as Facts;
   const refusal = facts.refusal
     ? undefined
-    : (statusRefusal(desk, facts) ?? killRefusal(desk, facts) ?? keyRefusal(desk.agentKeys, facts));
+    : (statusRefusal(desk, facts) ??
+      killRefusal(desk, facts) ??
+      keyRefusal(desk.agentKeys, facts) ??
+      delegationRefusal(desk, facts));
   if (!refusal) return { facts, body };
   const { ask: _ask, demand: _demand, ...rest } = facts;
   const refused: Facts = { ...rest, refusal };

@@ -9,6 +9,7 @@ import { agentRows, type AgentRows } from "./agents.ts";
 import { type AgentKeyRows, agentKeyRows } from "./agent-keys.ts";
 import { type Accounts, createAccounts, type NamedMove } from "./accounts.ts";
 import { type Append, createAppend, nextIndex } from "./append.ts";
+import { createDelegations, type Delegations } from "./delegations.ts";
 import { createHolds, type Holds } from "./holds.ts";
 import { createKills, type Kills } from "./kills.ts";
 import { createRuns, type Runs } from "./runs.ts";
@@ -22,6 +23,7 @@ type Parts = {
   agents: AgentRows;
   agentKeys: AgentKeyRows;
   kills: Kills;
+  delegations: Delegations;
   told: Told;
   /** Applies moves and gives them as entries tell them. */
   apply: (moves: readonly Omit<LineMove, "unit">[]) => NamedMove[];
@@ -55,6 +57,7 @@ const partsOf = (db: Database, tell: (alert: Alert) => void, next: number): Part
     agents: agentRows(db),
     agentKeys: agentKeyRows(db),
     kills: createKills(db),
+    delegations: createDelegations(db),
     told: createTold(db, tell),
     apply: (moves) => {
       accounts.move(moves);

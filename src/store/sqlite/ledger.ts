@@ -3,7 +3,16 @@
  * inside one transaction; what a caller is told was committed and synced before.
  */
 import Sqlite, { type Database } from "better-sqlite3";
-import type { AgentCommand, AgentKey, KeptAgents, KeyCommand, Kill, KillCommand } from "../../agent/store.ts";
+import type {
+  AgentCommand,
+  AgentKey,
+  DelegationCommand,
+  KeptAgents,
+  KeyCommand,
+  Kill,
+  KillCommand,
+} from "../../agent/store.ts";
+import type { Delegation } from "../../agent/delegation.ts";
 import type { Alert } from "../../alert/alert.ts";
 import { type Sink, sinksFor } from "../../alert/sink.ts";
 import type { Budget } from "../../budget/budget.ts";
@@ -31,6 +40,7 @@ import { type BalanceFault, auditBalances } from "./audit.ts";
 import { type BookFault, keepBook } from "./book.ts";
 import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
 import { createDecide } from "./decide.ts";
+import { createDelegations, delegationAct, type DelegationFilter } from "./delegations.ts";
 import { createDesk, type Desk } from "./desk.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries } from "./entries.ts";
@@ -57,7 +67,8 @@ export type Command =
   | { kind: "adjust"; command: AdjustCommand }
   | { kind: "agent"; command: AgentCommand }
   | { kind: "agent_key"; command: KeyCommand }
-  | { kind: "kill"; command: KillCommand };
+  | { kind: "kill"; command: KillCommand }
+  | { kind: "delegation"; command: DelegationCommand };
 
 /** What an act came to: a refusal of one act is no failure of the commit. */
 export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
@@ -80,6 +91,7 @@ export type Ledger = {
   auditBalances: () => BalanceFault[];
   keptAgents: () => KeptAgents;
   kills: () => Kill[];
+  delegations: (filter: DelegationFilter) => Delegation[];
   agentKeys: (agent: string) => AgentKey[];
   /** The agent whose key this is at the instant. */
   agentOfKey: (hash: string, at: Micros) => string | undefined;
@@ -146,6 +158,8 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
         const { at, caller } = command.command;
         return killAct(desk, command.command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
       }
+      case "delegation":
+        return delegationAct(desk, command.command);
       case "agent_key":
         return keys(desk, command.command);
     }
@@ -187,7 +201,15 @@ const readsOf = (
   db: Database,
 ): Pick<
   Ledger,
-  "grants" | "usage" | "auditBalances" | "entries" | "agentKeys" | "agentOfKey" | "keptAgents" | "kills"
+  | "grants"
+  | "usage"
+  | "auditBalances"
+  | "entries"
+  | "agentKeys"
+  | "agentOfKey"
+  | "keptAgents"
+  | "kills"
+  | "delegations"
 > => {
   const views = createAccountViews(db);
   const keys = agentKeyRows(db);
@@ -198,6 +220,7 @@ const readsOf = (
     entries: (filter) => readEntries(db, filter),
     keptAgents: () => agentRows(db).kept(),
     kills: () => createKills(db).list(),
+    delegations: (filter) => createDelegations(db).list(filter),
     agentKeys: (agent) => keys.list(agent),
     agentOfKey: (hash, at) => {
       const key = keys.find(hash);

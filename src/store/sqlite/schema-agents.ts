@@ -61,3 +61,24 @@ export const agentTables = `
 
   alter table hold add column frozen integer not null default 0;
 `;
+
+export const delegationTables = `
+  create table delegation (
+    id text primary key,
+    delegator_type text not null,
+    delegator_id text not null,
+    delegate text not null,
+    scope text not null,
+    depth integer not null check (depth >= 0),
+    -- The one that it passes on.
+    origin text references delegation,
+    expires_at integer,
+    reason text not null,
+    by text not null,
+    at integer not null,
+    revoked_at integer,
+    revoked_by text
+  ) strict, without rowid;
+  create index delegation_delegate on delegation (delegate);
+  create index delegation_origin on delegation (origin) where origin is not null;
+`;

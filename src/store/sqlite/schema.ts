@@ -2,7 +2,7 @@
 import type { Database } from "better-sqlite3";
 import { Problem } from "../../kit/problem.ts";
 import { outboxTables } from "./outbox.ts";
-import { agentKeyTables, agentTables } from "./schema-agents.ts";
+import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.ts";
 
 /** Each step leads from the version of its position to the next. */
 const steps: readonly string[] = [
@@ -217,6 +217,7 @@ const steps: readonly string[] = [
   outboxTables,
   agentKeyTables,
   agentTables,
+  delegationTables,
 ];
 
 /** Brings the tables to the newest version. @throws Problem when the file is of a later one */

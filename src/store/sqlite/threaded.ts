@@ -2,10 +2,20 @@
  * The ledger from the main thread: acts queue up while the writer commits and go to it together. Nothing waits for a
  * timer: a lone act leaves at once, and what arrives during a commit is the next one.
  */
-import type { AgentCommand, AgentKey, AgentStore, KeyCommand, Kill, KillCommand } from "../../agent/store.ts";
+import type {
+  AgentCommand,
+  AgentKey,
+  AgentStore,
+  DelegationCommand,
+  KeyCommand,
+  Kill,
+  KillCommand,
+} from "../../agent/store.ts";
+import type { Delegation } from "../../agent/delegation.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { DecisionStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
+import type { DelegationFilter } from "./delegations.ts";
 import { outboxHandlers } from "./outbox.ts";
 import type { CallerStore } from "../../identity/store.ts";
 import { Problem } from "../../kit/problem.ts";
@@ -40,6 +50,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   auditBalances: () => ledger.auditBalances(),
   keptAgents: () => ledger.keptAgents(),
   kills: () => ledger.kills(),
+  delegations: (filter: DelegationFilter) => ledger.delegations(filter),
   agentKeys: (agent: string) => ledger.agentKeys(agent),
   agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
   entries: (filter: EntryFilter) => ledger.entries(filter),
@@ -129,6 +140,8 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     changeAgent: (command: AgentCommand) => perform<void>({ kind: "agent", command }),
     kill: (command: KillCommand) => perform<Kill>({ kind: "kill", command }),
     kills: () => calls.call("kills", undefined),
+    delegate: (command: DelegationCommand) => perform<Delegation>({ kind: "delegation", command }),
+    delegations: (filter) => calls.call("delegations", filter),
     changeAgentKey: (command: KeyCommand) => perform<AgentKey>({ kind: "agent_key", command }),
     agentKeys: (agent) => calls.call("agentKeys", agent),
     agentOfKey: (keyHash, at) => calls.call("agentOfKey", { keyHash, at }),

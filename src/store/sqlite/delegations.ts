@@ -1,0 +1,213 @@
+/** Delegations as rows, the acts that make and revoke them, and what they say against a question. */
+import type { Database } from "better-sqlite3";
+import {
+  type Delegation,
+  inScope,
+  isInForce,
+  type Party,
+  passingFault,
+  type Scope,
+} from "../../agent/delegation.ts";
+import type { DelegationCommand } from "../../agent/store.ts";
+import type { Facts, Refusal } from "../../decision/question.ts";
+import { actRecord, entityRecord } from "../../decision/record.ts";
+import type { Micros } from "../../kit/clock.ts";
+import { Problem } from "../../kit/problem.ts";
+import { chainName } from "./agents.ts";
+import type { Desk } from "./desk.ts";
+
+type Row = {
+  id: string;
+  delegator_type: string;
+  delegator_id: string;
+  delegate: string;
+  scope: string;
+  depth: number;
+  origin: string | null;
+  expires_at: number | null;
+  reason: string;
+  by: string;
+  at: number;
+  revoked_at: number | null;
+  revoked_by: string | null;
+};
+
+const delegationOf = (row: Row): Delegation => ({
+  id: row.id,
+  delegator: { type: row.delegator_type, id: row.delegator_id },
+  delegate: row.delegate,
+  scope: JSON.parse(row.scope) as Scope,
+  depth: row.depth,
+  ...(row.origin === null ? {} : { from: row.origin }),
+  ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),
+  reason: row.reason,
+  by: row.by,
+  at: row.at,
+  ...(row.revoked_at === null ? {} : { revokedAt: row.revoked_at }),
+  ...(row.revoked_by === null ? {} : { revokedBy: row.revoked_by }),
+});
+
+export type DelegationFilter = { delegator?: string; delegate?: string };
+
+export type Delegations = {
+  list: (filter: DelegationFilter) => Delegation[];
+  find: (id: string) => Delegation | undefined;
+  /** Every delegation to an agent, in force or not. */
+  to: (delegate: string) => Delegation[];
+  insert: (delegation: Delegation) => void;
+  /** Revokes it and all that pass it on; how many. */
+  revoke: (id: string, at: Micros, by: string) => number;
+};
+
+export const createDelegations = (db: Database): Delegations => {
+  const all = db.prepare<[string | null, string | null, string | null, string | null], Row>(
+    `select * from delegation where (? is null or delegator_id = ?) and (? is null or delegate = ?)
+     order by at desc, id desc`,
+  );
+  const find = db.prepare<[string], Row>("select * from delegation where id = ?");
+  const to = db.prepare<[string], Row>("select * from delegation where delegate = ?");
+  const insert = db.prepare(
+    `insert into delegation (id, delegator_type, delegator_id, delegate, scope, depth, origin, expires_at, reason, by, at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const revoke = db.prepare(
+    `with recursive below (id) as (
+       select ? union select d.id from delegation d join below on d.origin = below.id)
+     update delegation set revoked_at = ?, revoked_by = ? where revoked_at is null and id in (select id from below)`,
+  );
+  return {
+    list: ({ delegator = null, delegate = null }) =>
+      all.all(delegator, delegator, delegate, delegate).map(delegationOf),
+    find: (id) => {
+      const row = find.get(id);
+      return row && delegationOf(row);
+    },
+    to: (delegate) => to.all(delegate).map(delegationOf),
+    insert: ({ id, delegator, delegate, scope, depth, from, expiresAt, reason, by, at }) =>
+      void insert.run(
+        id,
+        delegator.type,
+        delegator.id,
+        delegate,
+        JSON.stringify(scope),
+        depth,
+        from ?? null,
+        expiresAt ?? null,
+        reason,
+        by,
+        at,
+      ),
+    revoke: (id, at, by) => revoke.run(id, at, by).changes,
+  };
+};
+
+/** Whether a delegation and everything that it passes on holds the question. */
+const covers = (desk: Desk, delegation: Delegation, { at, action, resource }: Facts): boolean => {
+  const asked = { action: action.name, resource };
+  for (let one: Delegation | undefined = delegation; one;) {
+    if (!isInForce(one, at) || !inScope(one.scope, asked)) return false;
+    if (one.from === undefined) return true;
+    one = desk.delegations.find(one.from);
+  }
+  return false;
+};
+
+/**
+ * What recorded delegations say against a question, read in its act. Where one member of a chain has ever delegated to
+ * another, a delegation between the two must be in force that holds the question; what was never recorded is left to
+ * the intersection alone.
+ */
+export const delegationRefusal = (desk: Desk, facts: Facts): Refusal | undefined => {
+  const members = [facts.subject, ...facts.actors];
+  const delegates = facts.subjectActs ? members : facts.actors;
+  for (const { id } of delegates) {
+    const given = desk.delegations.to(id);
+    const isMember = ({ delegator }: Delegation): boolean =>
+      members.some((member) => member.type === delegator.type && member.id === delegator.id);
+    const delegators = new Map<string, Party>();
+    for (const { delegator } of given.filter(isMember)) delegators.set(JSON.stringify(delegator), delegator);
+    for (const delegator of delegators.values()) {
+      const between = given.filter(
+        (each) => each.delegator.type === delegator.type && each.delegator.id === delegator.id,
+      );
+      if (!between.some((each) => covers(desk, each, facts)))
+        return {
+          reason: "delegation_denied",
+          detail: `nothing that \`${delegator.type}::${delegator.id}\` has delegated to \`${id}\` holds it`,
+        };
+    }
+  }
+  return undefined;
+};
+
+const append = (desk: Desk, command: DelegationCommand, delegation: Delegation, revoked: number): void => {
+  const { id, at, caller, reason, names: named } = command;
+  const { depth, expiresAt, scope } = delegation;
+  const kind = command.verb === "delegate" ? "delegation.add" : "delegation.revoke";
+  desk.append.entry({
+    id,
+    at,
+    kind,
+    record: (names, detail) =>
+      actRecord(names, {
+        kind,
+        id,
+        at,
+        caller,
+        detail,
+        moves: [],
+        facts: {
+          delegation: delegation.id,
+          delegator: entityRecord({ ...named.delegator, typeKnown: true }, names),
+          delegate: entityRecord({ ...named.delegate, typeKnown: true }, names),
+          ...(command.verb === "delegate"
+            ? {
+                depth,
+                ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
+                ...(delegation.from === undefined ? {} : { from: delegation.from }),
+              }
+            : { revoked }),
+        },
+      }),
+    // Resources may be named after people: the scope stays out of the entry.
+    body: JSON.stringify({ reason, scope }),
+    agents: [chainName(desk, named.delegate)],
+  });
+};
+
+/** Records a delegation, or revokes one with all that pass it on. */
+export const delegationAct = (desk: Desk, command: DelegationCommand): Delegation => {
+  const { id, at, caller, reason } = command;
+  if (command.verb === "revoke") {
+    const known = desk.delegations.find(command.delegation);
+    if (!known)
+      throw new Problem("not_found", `there is no delegation \`${command.delegation}\``, {
+        field: "delegation",
+      });
+    const revoked = desk.delegations.revoke(known.id, at, caller);
+    if (revoked > 0) append(desk, command, known, revoked);
+    return desk.delegations.find(known.id)!;
+  }
+  const { delegator, delegate, scope, depth, from, expiresAt, agentType } = command;
+  const delegation: Delegation = {
+    id,
+    delegator,
+    delegate,
+    scope,
+    depth,
+    reason,
+    by: caller,
+    at,
+    ...(from === undefined ? {} : { from }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  };
+  if (from !== undefined) {
+    const passed = desk.delegations.find(from);
+    if (!passed) throw new Problem("not_found", `there is no delegation \`${from}\``, { field: "from" });
+    const fault = passingFault(delegation, passed, at, agentType);
+    if (fault) throw new Problem("invalid_request", `${fault.field}: ${fault.fault}`, { field: fault.field });
+  }
+  desk.delegations.insert(delegation);
+  append(desk, command, delegation, 0);
+  return delegation;
+};
