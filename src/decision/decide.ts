@@ -38,8 +38,9 @@ export type DeciderParts = {
 };
 
 const refuseCaller = (caller: Caller, facts: Facts): void => {
-  const agents = facts.actors.map(({ id }) => id);
-  const field = mayAsk(caller, { subject: facts.question.subject, agents });
+  // An agent that asks for itself is named as well. Names are the schema's and the registry's, not what they answer to.
+  const acting = facts.subjectActs ? [...facts.actors, facts.subject] : facts.actors;
+  const field = mayAsk(caller, { subject: facts.subject, agents: acting.map(({ id }) => id) });
   if (field !== undefined)
     throw new Problem("forbidden", `the caller \`${caller.name}\` may not ask about this ${field}`, {
       field,

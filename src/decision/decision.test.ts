@@ -428,6 +428,8 @@ describe("what is answered", () => {
     ],
     ["an agent it may not name", q("User::u", "read", "Note::n", { context: { agent: "top" } }), "agent"],
     ["an ancestor it may not name", q("User::u", "read", "Note::n", { context: { agent: "low" } }), "agent"],
+    ["an agent for itself that it may not name", q("Agent::top", "read", "Note::n"), "agent"],
+    ["an agent by a name it answers to", q("Agent::client-low", "read", "Note::n"), "agent"],
     ["nobody acting", q("User::u", "read", "Note::n"), "context.agent"],
   ])("a caller that asks for %s gets a 403", async (_what, question, field) => {
     const answer = await ask(question, `${key}n`);
@@ -438,6 +440,8 @@ describe("what is answered", () => {
     expect(
       (await ask(q("User::u", "read", "Note::n", { context: { agent: "untrusted" } }), `${key}n`)).body,
     ).toEqual({ decision: true });
+    const itself = await ask(q("Agent::untrusted", "read", "Note::n"), `${key}n`);
+    expect(itself.status).toBe(200);
   });
 });
 
