@@ -12,6 +12,7 @@ import type { Command } from "commander";
 import { afterEach, describe, expect, test } from "vitest";
 import { repository, startTestService, tempDir, type TestService } from "../conformance-tests/service.ts";
 import { readAgents } from "./agent/read-agents.ts";
+import { readBudgets } from "./budget/read-budgets.ts";
 import { program } from "./cli/program.ts";
 import { loadConfig } from "./config/load.ts";
 import { settings } from "./config/schema.ts";
@@ -201,6 +202,10 @@ describe("files as they are shown", () => {
     } else if (name === ".github/workflows/policies.yaml") {
       // Not a file of ours; its commands are checked with all others.
       expect(readYaml(file, text)).not.toHaveProperty("errors");
+    } else if (name === "budgets.yaml") {
+      expect(
+        faultsOf(readBudgets(file, text, { actions: (each) => [each], resourceType: (each) => each })),
+      ).toEqual([]);
     } else {
       expect(name).toBe("agents.yaml");
       expect(faultsOf(readAgents(file, text, "Agent"))).toEqual([]);
