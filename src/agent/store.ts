@@ -36,7 +36,8 @@ export type HoldFate = (typeof holdFates)[number];
 
 export type AgentCommand = Commanded & { agent: AgentName } & (
     | { verb: "register"; registration: Registration; status: AgentStatus; reason: string }
-    | { verb: "change"; registration: Registration; reason: string }
+    /** `before` is what the change began with: another one meanwhile is a conflict. */
+    | { verb: "change"; before: Registration; registration: Registration; reason: string }
     | {
         verb: "activate" | "suspend" | "revoke";
         reason: string;

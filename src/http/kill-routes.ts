@@ -32,9 +32,12 @@ const killBody = z.strictObject({
 
 const liftBody = z.strictObject({ reason });
 
-const targetOf = (named: z.infer<typeof target>): Target => {
+/** An agent may be meant by what it is recognised by. */
+const targetOf = ({ registry }: World, named: z.infer<typeof target>): Target => {
   const kind = targetKinds.find((each) => named[each] !== undefined)!;
   const given = named[kind];
+  if (kind === "agent" && typeof given === "string")
+    return { kind, value: registry.find(given)?.id ?? given };
   return { kind, value: typeof given === "string" ? given : "" };
 };
 
@@ -64,7 +67,7 @@ const kill =
     const caller = await guard(c, "admin");
     const body = shaped(killBody, await readBody(c, limits));
     const world = worlds.current();
-    const wanted = targetOf(body.target);
+    const wanted = targetOf(world, body.target);
     const at = clock();
     const made = await agents.kill({
       verb: "kill",

@@ -172,6 +172,7 @@ const changeAgent =
       at,
       caller: caller.name,
       agent: nameOf(world, id),
+      before,
       registration,
       reason: body.reason,
     });

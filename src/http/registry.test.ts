@@ -242,6 +242,18 @@ describe("an agent registered at run time", () => {
   });
 });
 
+test("changes that cross never undo one another: one is a conflict", async () => {
+  const id = fresh();
+  await register({ id });
+  const fields = ["name", "purpose", "model", "org"];
+  const answers = await Promise.all(fields.map((field) => send("PATCH", pathOf(id), { [field]: "x" })));
+  const { agent } = (await send("GET", pathOf(id))).body;
+  for (const [position, { status }] of answers.entries()) {
+    expect([200, 409]).toContain(status);
+    expect(agent[fields[position]!]).toBe(status === 200 ? "x" : undefined);
+  }
+});
+
 describe("an agent of the file", () => {
   test("is suspended and let in again at run time, and changed in the file alone", async () => {
     await say("other", "suspend");
@@ -322,6 +334,11 @@ describe("the kill switch", () => {
     expect(await outcome(later)).toBe("agent_suspended");
     expect(await outcome(another)).toBe("agent_suspended");
     for (const id of ids) await lift(id);
+    const aliased = fresh();
+    await register({ id: aliased, recognised_by: [{ spiffe_id: "spiffe://example.org/aliased" }] });
+    const byAlias = await kill({ agent: "spiffe://example.org/aliased" });
+    expect(await outcome(aliased)).toBe("agent_suspended");
+    await lift(byAlias);
     expect([await outcome(later), await outcome(another)]).toEqual(["permit", "permit"]);
   });
 

@@ -4,6 +4,7 @@ import type { AgentStatus } from "../../agent/agent.ts";
 import type { AgentCommand, AgentName, KeptAgents, Registration, StatusWord } from "../../agent/store.ts";
 import { actRecord, entityRecord } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
+import { canonicalJson } from "../../kit/digest.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Desk } from "./desk.ts";
@@ -102,6 +103,7 @@ export const createAgentActs = (db: Database): ((desk: Desk, command: AgentComma
   const insert = db.prepare(
     "insert into agent (id, body, expires_at, created_at, created_by) values (?, ?, ?, ?, ?)",
   );
+  const bodyOf = db.prepare<[string], string>("select body from agent where id = ?").pluck();
   const exists = db.prepare<[string], number>("select 1 from agent where id = ?").pluck();
   const update = db.prepare("update agent set body = ?, expires_at = ? where id = ?");
   const register = (desk: Desk, command: Extract<AgentCommand, { verb: "register" }>): void => {
@@ -120,8 +122,11 @@ export const createAgentActs = (db: Database): ((desk: Desk, command: AgentComma
     });
   };
   const change = (desk: Desk, command: Extract<AgentCommand, { verb: "change" }>): void => {
-    const { registration, reason } = command;
+    const { before, registration, reason } = command;
     const { id, expiresAt } = registration;
+    const body = bodyOf.get(id);
+    if (body !== undefined && canonicalJson(JSON.parse(body)) !== canonicalJson(before))
+      throw new Problem("conflict", `\`${id}\` was changed meanwhile: try again`, { field: "id" });
     if (update.run(JSON.stringify(registration), expiresAt ?? null, id).changes === 0)
       throw new Problem("not_found", `no agent \`${id}\` was registered at run time`, { field: "id" });
     appendAgentEntry(desk, command, { kind: "agent.change", facts: {}, detail: { registration, reason } });
