@@ -113,6 +113,8 @@ const remitFacts = (
     now: { __extn: { fn: "datetime", arg: new Date(Math.floor(facts.at / 1000)).toISOString() } },
     ...(facts.inputs.run === undefined ? {} : { run: facts.inputs.run }),
     caller: facts.caller,
+    // What the act can't confirm, it denies: whoever is permitted with a key was recognised by it.
+    assurance: facts.inputs.agentKey === undefined ? "asserted" : "bearer",
     ...(acting && schema.agentType !== undefined ? { actor: reference(schema.agentType, acting.id) } : {}),
     ...(behalf ? { on_behalf_of: reference(subject.type, subject.id) } : {}),
     chain_length: chain.hops.length + 1,
