@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { checkCommand } from "./policy-check.ts";
 import { formatCommand } from "./policy-format.ts";
 import { showCommand } from "./policy-show.ts";
+import { simulateCommand } from "./policy-simulate.ts";
 import { testCommand } from "./policy-test.ts";
 
 export const policyCommand = (): Command =>
@@ -11,4 +12,5 @@ export const policyCommand = (): Command =>
     .addCommand(checkCommand())
     .addCommand(testCommand())
     .addCommand(formatCommand())
-    .addCommand(showCommand());
+    .addCommand(showCommand())
+    .addCommand(simulateCommand());

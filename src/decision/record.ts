@@ -28,7 +28,7 @@ export const entityRecord = (
 };
 
 /** Lists of names, bounded: what doesn't fit is told by number and digest. */
-const boundedNames = (names: readonly string[]): JsonValue => {
+export const boundedNames = (names: readonly string[]): JsonValue => {
   let bytes = 0;
   const beyond = names.findIndex((name, position) => {
     bytes += nameBytes(name);

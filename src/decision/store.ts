@@ -1,6 +1,6 @@
 /** What deciding needs kept: one atomic, durable act. */
 import type { Micros } from "../kit/clock.ts";
-import type { Admit, Decided, Judge } from "./question.ts";
+import type { Admit, Balances, Decided, Facts, Judge, Reason } from "./question.ts";
 
 /**
  * One act: the questions of one request, judged and recorded in order, all in one commit. `facts` are the JSON
@@ -26,4 +26,38 @@ export type DecisionStore = {
    * @throws Problem `ledger_unavailable` when nothing could be recorded; then nothing was decided
    */
   decide: (act: Act) => Promise<Decided[]>;
+};
+
+/** A decision as it was recorded, with the facts and balances that it was made on. */
+export type RecordedDecision = {
+  index: number;
+  facts: Facts;
+  balances: Balances;
+  decision: boolean;
+  reason: Reason;
+  /** As the entry tells them: bounded. */
+  policies: readonly string[];
+  /** The decision that this one answers again. */
+  replayOf?: string;
+};
+
+/** Which decisions: those from one instant on and before another, and of them the newest `last`. */
+export type RecordedFilter = { from?: Micros; to?: Micros; last?: number };
+
+/**
+ * The decisions of one act, in order, and the indices of those that the filter lets through; or a decision whose detail is no
+ * longer there.
+ */
+export type RecordedAct =
+  | { decisions: RecordedDecision[]; wanted: ReadonlySet<number> }
+  | { erased: { index: number; id: string } };
+
+/** What was recorded, for judging again. */
+export type RecordedReader = {
+  /** How many decisions the filter lets through. */
+  count: (filter: RecordedFilter) => number;
+  acts: (filter: RecordedFilter) => Iterable<RecordedAct>;
+  /** The source of a policy set (see `PolicySetStore`). @throws Problem `not_found` */
+  policySet: (digest: string) => string;
+  close: () => void;
 };

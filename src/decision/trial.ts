@@ -1,7 +1,7 @@
 /** A question tried out: gathered, judged and admitted as in an act, against balances that are given; nothing is recorded. */
-import { accountsOf } from "../budget/account.ts";
+import { accountsMax, accountsOf } from "../budget/account.ts";
 import type { Balance } from "../budget/budget.ts";
-import { balancesAfter, boughtBy, refusedBy } from "./admitted.ts";
+import { balancesAfter, boughtBy, denialOf, refusedBy } from "./admitted.ts";
 import { admit } from "./judge.ts";
 import type { Balances, Facts, Judge, Verdict } from "./question.ts";
 
@@ -28,6 +28,8 @@ export const assumedBalances = (facts: Facts, assume: Assumption): Balance[] =>
 export const tryFacts = (judge: Judge, facts: Facts, balances: Balances): Verdict => {
   const verdict = judge(facts, balances);
   if (!verdict.decision) return verdict;
+  if (balances.length > accountsMax)
+    return denialOf("no_budget", `more than ${accountsMax} accounts would have to be debited`);
   const admission = admit(facts, balances);
   if (!admission.admitted) return refusedBy(admission, facts);
   if (!facts.demand) return verdict;

@@ -56,7 +56,7 @@ const unknownBudgets = (placed: readonly Placed[], { ids }: Declared): LoadError
   );
 
 /** The actions of a schema as entities under their groups. */
-const actionEntities = (json: SchemaJson): CedarEntity[] =>
+export const actionEntities = (json: SchemaJson): CedarEntity[] =>
   Object.entries(json).flatMap(([namespace, { actions }]) => {
     const type = namespace === "" ? "Action" : `${namespace}::Action`;
     return Object.entries(actions).map(([id, { memberOf = [] }]) => ({

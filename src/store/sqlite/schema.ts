@@ -220,6 +220,9 @@ const steps: readonly string[] = [
   delegationTables,
 ];
 
+/** The version that `migrate` leads to. */
+export const newestVersion: number = steps.length;
+
 /** Brings the tables to the newest version. @throws Problem when the file is of a later one */
 export const migrate = (db: Database): void => {
   const version = Number(db.pragma("user_version", { simple: true }));

@@ -1,0 +1,157 @@
+/** Judges recorded decisions again, under candidate policies or under those of then: for `remit policy simulate` and for CI. */
+import { type Sources, findingOf, sourcesOf } from "./app-check.ts";
+import type { Config } from "./config/config.ts";
+import { ledgerFile } from "./data-directory.ts";
+import { createJudge } from "./decision/judge.ts";
+import type { Facts } from "./decision/question.ts";
+import { type Again, judgeAgain, tellsSame } from "./decision/simulate.ts";
+import { buildSnapshot, readFolders } from "./decision/snapshot.ts";
+import type { RecordedAct, RecordedDecision, RecordedFilter, RecordedReader } from "./decision/store.ts";
+import { createCedar } from "./policy/cedar.ts";
+import { createCompiler } from "./policy/compile.ts";
+import { createReferenceEngine, type Engine } from "./policy/engine.ts";
+import type { Finding } from "./policy/finding.ts";
+import { restorePolicySet } from "./policy/restore.ts";
+import { openRecorded } from "./store/sqlite/recorded.ts";
+
+export type { RecordedFilter };
+
+/** A decision that would be told otherwise. */
+export type Difference = {
+  index: number;
+  id: string;
+  at: number;
+  subject: string;
+  agent: string;
+  action: string;
+  resource: string;
+  before: Again;
+  after: Again;
+  /** What it asked for, in millionths of a US dollar. */
+  usdMicros: number;
+};
+
+export type Simulation = {
+  /** The candidate's digest; absent where each was judged under the policies of then. */
+  policySet?: string;
+  judged: number;
+  /** Answers given again under their key: not judged, then or now. */
+  repeated: number;
+  /** Decisions whose detail is no longer kept. */
+  erased: { index: number; id: string }[];
+  /** Decided otherwise. */
+  flipped: Difference[];
+  /** Decided the same, for another reason or by other policies. */
+  changed: Difference[];
+};
+
+export type SimulateOptions = {
+  /** The folder of candidate policies; absent: each decision is judged under the policies of then. */
+  candidate?: string;
+  filter: RecordedFilter;
+  progress?: (done: number, all: number) => void;
+};
+
+type Candidate = { engine: Engine; digest?: string; adapt: (facts: Facts) => Facts };
+
+/** The candidate in the engine; its schema, entities and budgets are only what its policies are checked against. */
+const candidateOf = async (
+  config: Config,
+  policies: string,
+): Promise<Candidate | { findings: Finding[]; sources: Sources }> => {
+  const folders = { policies, schemas: config.schemas, entities: config.entities };
+  const files = await readFolders(folders);
+  const snapshot = buildSnapshot(createCompiler(createCedar()), files);
+  if ("errors" in snapshot)
+    return { findings: snapshot.errors.map(findingOf), sources: await sourcesOf(folders, files) };
+  const { set, head } = snapshot;
+  const engine = createReferenceEngine();
+  engine.install(set);
+  const adapt = (facts: Facts): Facts => ({
+    ...facts,
+    policySet: set.digest,
+    budgetsSeen: head.budgetsSeen,
+  });
+  return { engine, digest: set.digest, adapt };
+};
+
+/** The policies of then, taken in as they are needed. */
+const recordedPolicies = (reader: RecordedReader): Candidate => {
+  const engine = createReferenceEngine();
+  const cedar = createCedar();
+  const held = new Set<string>();
+  const adapt = (facts: Facts): Facts => {
+    const { policySet } = facts;
+    if (!held.has(policySet)) engine.install(restorePolicySet(cedar, policySet, reader.policySet(policySet)));
+    held.add(policySet);
+    return facts;
+  };
+  return { engine, adapt };
+};
+
+const differenceOf = ({ index, facts, ...before }: RecordedDecision, after: Again): Difference => ({
+  index,
+  id: facts.id,
+  at: facts.at,
+  subject: `${facts.subject.type}::${facts.subject.id}`,
+  agent: facts.dimensions?.agent ?? (facts.subjectActs ? facts.subject.id : (facts.actors.at(-1)?.id ?? "")),
+  action: facts.action.name,
+  resource: `${facts.resource.type}::${facts.resource.id}`,
+  before: { decision: before.decision, reason: before.reason, policies: before.policies },
+  after,
+  usdMicros: facts.demand?.amounts["usd_micros"] ?? 0,
+});
+
+const judgeAct = (simulation: Simulation, { engine, adapt }: Candidate, act: RecordedAct): number => {
+  if ("erased" in act) {
+    simulation.erased.push(act.erased);
+    return 1;
+  }
+  const outcomes = judgeAgain(createJudge(engine), act.decisions, adapt);
+  for (const [position, recorded] of act.decisions.entries()) {
+    if (!act.wanted.has(recorded.index)) continue;
+    const after = outcomes[position]!;
+    if (after === "repeated") {
+      simulation.repeated++;
+      continue;
+    }
+    simulation.judged++;
+    if (tellsSame(recorded, after)) continue;
+    const list = after.decision === recorded.decision ? simulation.changed : simulation.flipped;
+    list.push(differenceOf(recorded, after));
+  }
+  return act.wanted.size;
+};
+
+/**
+ * Runs the simulation; nothing is recorded and nothing consumed. Faults of the candidate come back as findings.
+ * @throws Problem `not_found` without a ledger
+ */
+export const simulatePolicies = async (
+  config: Config,
+  { candidate: folder, filter, progress }: SimulateOptions,
+): Promise<Simulation | { findings: Finding[]; sources: Sources }> => {
+  const reader = openRecorded(ledgerFile(config.data));
+  try {
+    const candidate = folder === undefined ? recordedPolicies(reader) : await candidateOf(config, folder);
+    if ("findings" in candidate) return candidate;
+    const { digest } = candidate;
+    const simulation: Simulation = {
+      ...(digest === undefined ? {} : { policySet: digest }),
+      judged: 0,
+      repeated: 0,
+      erased: [],
+      flipped: [],
+      changed: [],
+    };
+    const all = reader.count(filter);
+    let done = 0;
+    for (const act of reader.acts(filter)) {
+      done += judgeAct(simulation, candidate, act);
+      progress?.(done, all);
+    }
+    return simulation;
+  } finally {
+    reader.close();
+  }
+};
