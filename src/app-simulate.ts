@@ -9,7 +9,7 @@ import { buildSnapshot, readFolders } from "./decision/snapshot.ts";
 import type { RecordedAct, RecordedDecision, RecordedFilter, RecordedReader } from "./decision/store.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
-import { createReferenceEngine, type Engine } from "./policy/engine.ts";
+import { createEngine, type Engine } from "./policy/engine.ts";
 import type { Finding } from "./policy/finding.ts";
 import { restorePolicySet } from "./policy/restore.ts";
 import { openRecorded } from "./store/sqlite/recorded.ts";
@@ -52,6 +52,9 @@ export type SimulateOptions = {
   progress?: (done: number, all: number) => void;
 };
 
+/** Answers as the service does; what it checks, it checks at once. */
+const engineOf = ({ engine: mode }: Config): Engine => createEngine({ mode, defer: (run) => run() });
+
 type Candidate = { engine: Engine; digest?: string; adapt: (facts: Facts) => Facts };
 
 /** The candidate in the engine; its schema, entities and budgets are only what its policies are checked against. */
@@ -65,7 +68,7 @@ const candidateOf = async (
   if ("errors" in snapshot)
     return { findings: snapshot.errors.map(findingOf), sources: await sourcesOf(folders, files) };
   const { set, head } = snapshot;
-  const engine = createReferenceEngine();
+  const engine = engineOf(config);
   engine.install(set);
   const adapt = (facts: Facts): Facts => ({
     ...facts,
@@ -76,8 +79,8 @@ const candidateOf = async (
 };
 
 /** The policies of then, taken in as they are needed. */
-const recordedPolicies = (reader: RecordedReader): Candidate => {
-  const engine = createReferenceEngine();
+const recordedPolicies = (config: Config, reader: RecordedReader): Candidate => {
+  const engine = engineOf(config);
   const cedar = createCedar();
   const held = new Set<string>();
   const adapt = (facts: Facts): Facts => {
@@ -133,7 +136,8 @@ export const simulatePolicies = async (
 ): Promise<Simulation | { findings: Finding[]; sources: Sources }> => {
   const reader = openRecorded(ledgerFile(config.data));
   try {
-    const candidate = folder === undefined ? recordedPolicies(reader) : await candidateOf(config, folder);
+    const candidate =
+      folder === undefined ? recordedPolicies(config, reader) : await candidateOf(config, folder);
     if ("findings" in candidate) return candidate;
     const { digest } = candidate;
     const simulation: Simulation = {
