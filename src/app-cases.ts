@@ -41,6 +41,8 @@ export type TestRun = {
   /** Faults of the files: then nothing was run. */
   findings: Finding[];
   results: FileResult[];
+  /** Every question that could be asked. */
+  prepared: Prepared[];
   coverage: { policies: readonly PolicyCoverage[]; percent: number };
   /** Only where it was asked for and every test is as expected. */
   mutation?: MutationResult;
@@ -62,6 +64,7 @@ const failed = (sources: Sources, errors: readonly LoadError[]): TestRun => ({
   sources,
   findings: errors.map(findingOf),
   results: [],
+  prepared: [],
   coverage: { policies: [], percent: 0 },
 });
 
@@ -147,7 +150,8 @@ export const runPolicyTests = async (config: Config, options: TestOptions): Prom
       { message: `no test's name holds \`${options.filter}\``, file: config.policies },
     ]);
   const { policies } = coverage;
-  const run = { sources, findings: [], results, coverage: { policies, percent: percentSeen(policies) } };
+  const measured = { policies, percent: percentSeen(policies) };
+  const run: TestRun = { sources, findings: [], results, prepared, coverage: measured };
   const green = results.every((file) =>
     file.tests.every(({ probes }) => probes.every(({ differences }) => differences.length === 0)),
   );

@@ -1,12 +1,15 @@
 /** Judges recorded decisions again, under candidate policies or under those of then: for `remit policy simulate` and for CI. */
 import { type Sources, findingOf, sourcesOf } from "./app-check.ts";
+import { runPolicyTests } from "./app-cases.ts";
 import type { Config } from "./config/config.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { createJudge } from "./decision/judge.ts";
 import type { Facts } from "./decision/question.ts";
-import { type Again, judgeAgain, tellsSame } from "./decision/simulate.ts";
+import { type Again, againOf, judgeAgain, tellsSame } from "./decision/simulate.ts";
 import { buildSnapshot, readFolders } from "./decision/snapshot.ts";
 import type { RecordedAct, RecordedDecision, RecordedFilter, RecordedReader } from "./decision/store.ts";
+import { tryFacts } from "./decision/trial.ts";
+import { assert } from "./kit/assert.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
 import { createEngine, type Engine } from "./policy/engine.ts";
@@ -48,7 +51,8 @@ export type Simulation = {
 export type SimulateOptions = {
   /** The folder of candidate policies; absent: each decision is judged under the policies of then. */
   candidate?: string;
-  filter: RecordedFilter;
+  /** Which recorded decisions; `cases`: in their place the questions of the policy tests, as they are decided now. */
+  filter: RecordedFilter | "cases";
   progress?: (done: number, all: number) => void;
 };
 
@@ -58,10 +62,7 @@ const engineOf = ({ engine: mode }: Config): Engine => createEngine({ mode, defe
 type Candidate = { engine: Engine; digest?: string; adapt: (facts: Facts) => Facts };
 
 /** The candidate in the engine; its schema, entities and budgets are only what its policies are checked against. */
-const candidateOf = async (
-  config: Config,
-  policies: string,
-): Promise<Candidate | { findings: Finding[]; sources: Sources }> => {
+const candidateOf = async (config: Config, policies: string): Promise<Candidate | Refused> => {
   const folders = { policies, schemas: config.schemas, entities: config.entities };
   const files = await readFolders(folders);
   const snapshot = buildSnapshot(createCompiler(createCedar()), files);
@@ -126,28 +127,52 @@ const judgeAct = (simulation: Simulation, { engine, adapt }: Candidate, act: Rec
   return act.wanted.size;
 };
 
-/**
- * Runs the simulation; nothing is recorded and nothing consumed. Faults of the candidate come back as findings.
- * @throws Problem `not_found` without a ledger
- */
-export const simulatePolicies = async (
+type Refused = { findings: Finding[]; sources: Sources };
+
+const emptySimulation = ({ digest }: Candidate): Simulation => ({
+  ...(digest === undefined ? {} : { policySet: digest }),
+  judged: 0,
+  repeated: 0,
+  erased: [],
+  flipped: [],
+  changed: [],
+});
+
+/** The questions of the policy tests, as the policies of the folder decide them. */
+const decidedCases = async (config: Config): Promise<RecordedDecision[] | Refused> => {
+  const { findings, sources, prepared } = await runPolicyTests(config, { files: [], mutate: false });
+  if (findings.length > 0) return { findings, sources };
+  const current = await candidateOf(config, config.policies);
+  if ("findings" in current) return current;
+  const judge = createJudge(current.engine);
+  return prepared.map(({ facts, balances }, index): RecordedDecision => {
+    const { decision, reason, policies } = againOf(tryFacts(judge, current.adapt(facts), balances));
+    return { index, facts, balances, decision, reason, policies };
+  });
+};
+
+const simulateCases = async (config: Config, folder: string): Promise<Simulation | Refused> => {
+  const cases = await decidedCases(config);
+  if ("findings" in cases) return cases;
+  const candidate = await candidateOf(config, folder);
+  if ("findings" in candidate) return candidate;
+  const simulation = emptySimulation(candidate);
+  for (const decided of cases)
+    judgeAct(simulation, candidate, { decisions: [decided], wanted: new Set([decided.index]) });
+  return simulation;
+};
+
+const simulateRecorded = async (
   config: Config,
-  { candidate: folder, filter, progress }: SimulateOptions,
-): Promise<Simulation | { findings: Finding[]; sources: Sources }> => {
+  { candidate: folder, progress }: SimulateOptions,
+  filter: RecordedFilter,
+): Promise<Simulation | Refused> => {
   const reader = openRecorded(ledgerFile(config.data));
   try {
     const candidate =
       folder === undefined ? recordedPolicies(config, reader) : await candidateOf(config, folder);
     if ("findings" in candidate) return candidate;
-    const { digest } = candidate;
-    const simulation: Simulation = {
-      ...(digest === undefined ? {} : { policySet: digest }),
-      judged: 0,
-      repeated: 0,
-      erased: [],
-      flipped: [],
-      changed: [],
-    };
+    const simulation = emptySimulation(candidate);
     const all = reader.count(filter);
     let done = 0;
     for (const act of reader.acts(filter)) {
@@ -158,4 +183,18 @@ export const simulatePolicies = async (
   } finally {
     reader.close();
   }
+};
+
+/**
+ * Runs the simulation; nothing is recorded and nothing consumed. Faults of the candidate come back as findings.
+ * @throws Problem `not_found` without a ledger
+ */
+export const simulatePolicies = (config: Config, options: SimulateOptions): Promise<Simulation | Refused> => {
+  const { candidate, filter } = options;
+  if (filter !== "cases") return simulateRecorded(config, options, filter);
+  assert(
+    candidate !== undefined,
+    "tests are decided by the policies of the folder: nothing else is recorded of them",
+  );
+  return simulateCases(config, candidate);
 };

@@ -10,6 +10,7 @@ import { printable, printableJson } from "./table.ts";
 type SimulateOptions = CommonOptions & {
   candidate?: string;
   recorded?: true;
+  cases?: true;
   from?: number;
   to?: number;
   last?: number;
@@ -113,17 +114,21 @@ const progressBar = (done: number, all: number): void => {
 };
 
 const simulate = async (options: SimulateOptions): Promise<void> => {
-  const { candidate, recorded, from, to, last, flipsMax, format } = options;
+  const { candidate, recorded, cases, from, to, last, flipsMax, format } = options;
   if ((candidate === undefined) === (recorded === undefined))
     throw new Error("say `--candidate DIR`, or `--recorded` to judge under the policies of then");
+  if (cases && (recorded || from !== undefined || to !== undefined || last !== undefined))
+    throw new Error("`--cases` takes the questions of the tests, and no recorded ones");
   const { simulatePolicies } = await import("../app-simulate.ts");
   const simulation = await simulatePolicies(configOf(options), {
     ...(candidate === undefined ? {} : { candidate: resolve(candidate) }),
-    filter: {
-      ...(from === undefined ? {} : { from }),
-      ...(to === undefined ? {} : { to }),
-      ...(last === undefined ? {} : { last }),
-    },
+    filter: cases
+      ? "cases"
+      : {
+          ...(from === undefined ? {} : { from }),
+          ...(to === undefined ? {} : { to }),
+          ...(last === undefined ? {} : { last }),
+        },
     ...(process.stderr.isTTY ? { progress: progressBar } : {}),
   });
   if ("findings" in simulation) {
@@ -144,6 +149,10 @@ export const simulateCommand = (): Command =>
     .description("judge recorded decisions again, and list those that other policies would flip")
     .option("--candidate <dir>", "the folder of policies to try, in the place of those in force")
     .option("--recorded", "judge each under the policies of then: everything must come out as recorded")
+    .option(
+      "--cases",
+      "the questions of the policy tests in place of recorded decisions, as they are decided now",
+    )
     .option(
       "--from <time>",
       "decisions from this instant on: RFC 3339, YYYY-MM-DD, or how long ago (24h)",

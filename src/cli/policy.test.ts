@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { repository, tempDir, until } from "../../conformance-tests/service.ts";
+import { post, repository, startTestService, tempDir, until } from "../../conformance-tests/service.ts";
 import { runPolicyTests } from "../app-cases.ts";
 import { loadConfig } from "../config/load.ts";
 import { findingText } from "./finding.ts";
@@ -43,60 +43,92 @@ const edit = (dir: string, path: string, change: (text: string) => string): void
 const policies = "policies/agents.cedar";
 const cases = "policies/agents.test.yaml";
 
-test("an author's first ten minutes: init, edit, check, test, cover, mutate", async () => {
-  const dir = join(tempDir(), "project");
-  expect((await remit(tempDir(), "init", dir)).code).toBe(0);
-  expect(await remit(dir, "policy", "check", "--strict")).toMatchObject({ code: 0, stderr: "" });
-  const green = await remit(dir, "policy", "test", "--cover", "100", "--mutate");
-  expect(green).toMatchObject({ code: 0, stderr: "" });
-  expect(green.stdout).toMatch(/5 tests, 24 decisions: all as expected\n$/);
+test(
+  "an author's first ten minutes: init, edit, check, test, cover, mutate, simulate",
+  { timeout: 120_000 },
+  async () => {
+    const dir = join(tempDir(), "project");
+    expect((await remit(tempDir(), "init", dir)).code).toBe(0);
+    expect(await remit(dir, "policy", "check", "--strict")).toMatchObject({ code: 0, stderr: "" });
+    const green = await remit(dir, "policy", "test", "--cover", "100", "--mutate");
+    expect(green).toMatchObject({ code: 0, stderr: "" });
+    expect(green.stdout).toMatch(/5 tests, 24 decisions: all as expected\n$/);
 
-  // A typo in an attribute.
-  edit(dir, policies, (text) => text.replace("{ resource.secret }", "{ resource.secrte || resource.draft }"));
-  const broken = await remit(dir, "policy", "check");
-  expect([broken.code, broken.stdout]).toEqual([1, ""]);
-  expect(broken.stderr).toContain(
-    "policies/agents.cedar:17:8: error[invalid]: for policy `never-read-secrets`, attribute `secrte`",
-  );
-  expect(broken.stderr).toContain("\n  17 | when { resource.secrte || resource.draft };\n     |        ^\n");
-  expect((await remit(dir, "policy", "test")).code).toBe(1);
+    // A typo in an attribute.
+    edit(dir, policies, (text) =>
+      text.replace("{ resource.secret }", "{ resource.secrte || resource.draft }"),
+    );
+    const broken = await remit(dir, "policy", "check");
+    expect([broken.code, broken.stdout]).toEqual([1, ""]);
+    expect(broken.stderr).toContain(
+      "policies/agents.cedar:17:8: error[invalid]: for policy `never-read-secrets`, attribute `secrte`",
+    );
+    expect(broken.stderr).toContain(
+      "\n  17 | when { resource.secrte || resource.draft };\n     |        ^\n",
+    );
+    expect((await remit(dir, "policy", "test")).code).toBe(1);
 
-  // Drafts become secret too: the schema knows of them, one is stored, and nobody has tested it.
-  edit(dir, policies, (text) => text.replace("resource.secrte", "resource.secret"));
-  edit(dir, "schemas/world.cedarschema", (text) =>
-    text.replace("secret: Bool,", "secret: Bool,\n  draft: Bool,"),
-  );
-  edit(dir, "policies/entities/entities.yaml", (text) =>
-    text.replaceAll(/secret: (\w+)/g, "secret: $1, draft: false"),
-  );
-  expect(await remit(dir, "policy", "check")).toMatchObject({ code: 0 });
-  const uncovered = await remit(dir, "policy", "test", "--cover", "100");
-  expect(uncovered).toMatchObject({ code: 1, stderr: "remit: coverage is 91 %, less than 100 %\n" });
-  expect(uncovered.stdout).toContain("  policies/agents.cedar:17:27: never true: `resource.draft`\n");
-  const holes = await remit(dir, "policy", "test", "--mutate");
-  expect(holes.code).toBe(1);
-  expect(holes.stdout).toContain(
-    "  policies/agents.cedar:17:27: no test notices: drop term: `false` for `resource.draft`\n",
-  );
+    // Drafts become secret too: the schema knows of them, one is stored, and nobody has tested it.
+    edit(dir, policies, (text) => text.replace("resource.secrte", "resource.secret"));
+    edit(dir, "schemas/world.cedarschema", (text) =>
+      text.replace("secret: Bool,", "secret: Bool,\n  draft: Bool,"),
+    );
+    edit(dir, "policies/entities/entities.yaml", (text) =>
+      text.replaceAll(/secret: (\w+)/g, "secret: $1, draft: false"),
+    );
+    expect(await remit(dir, "policy", "check")).toMatchObject({ code: 0 });
+    const uncovered = await remit(dir, "policy", "test", "--cover", "100");
+    expect(uncovered).toMatchObject({ code: 1, stderr: "remit: coverage is 91 %, less than 100 %\n" });
+    expect(uncovered.stdout).toContain("  policies/agents.cedar:17:27: never true: `resource.draft`\n");
+    const holes = await remit(dir, "policy", "test", "--mutate");
+    expect(holes.code).toBe(1);
+    expect(holes.stdout).toContain(
+      "  policies/agents.cedar:17:27: no test notices: drop term: `false` for `resource.draft`\n",
+    );
 
-  // The test that was missing.
-  edit(dir, cases, (text) =>
-    text.replace(
-      "tests:\n",
-      `  draft: { type: document, id: handbook/draft }
+    // The test that was missing.
+    edit(dir, cases, (text) =>
+      text.replace(
+        "tests:\n",
+        `  draft: { type: document, id: handbook/draft }
 entities:
   - uid: { type: Document, id: handbook/draft }
     attrs: { project: { type: Project, id: handbook }, secret: false, draft: true }
 tests:
   - { name: drafts stay closed, subject: writer, action: read, resource: draft, expect: { decision: deny, policies: [never-read-secrets] } }
 `,
-    ),
-  );
-  expect(await remit(dir, "policy", "test", "--cover", "100", "--mutate")).toMatchObject({
-    code: 0,
-    stderr: "",
-  });
-});
+      ),
+    );
+    expect(await remit(dir, "policy", "test", "--cover", "100", "--mutate")).toMatchObject({
+      code: 0,
+      stderr: "",
+    });
+
+    // What was really asked meanwhile, and what other policies would have said.
+    const service = await startTestService({ dir });
+    const answer = await post(`${service.url}/access/v1/evaluation`, {
+      subject: { type: "agent", id: "agents/writer" },
+      action: { name: "invoke" },
+      resource: { type: "model", id: "small" },
+    });
+    expect(answer.body.decision).toBe(true);
+    cpSync(join(dir, "policies"), join(dir, "candidate"), { recursive: true });
+    edit(dir, "candidate/agents.cedar", (text) =>
+      text.replace('@id("invoke-models")\npermit', '@id("invoke-models")\nforbid'),
+    );
+    const flip = await remit(dir, "policy", "simulate", "--candidate", "candidate");
+    await service.close();
+    expect([flip.code, flip.stderr]).toEqual([1, ""]);
+    expect(flip.stdout).toMatch(
+      /^permit → deny {2}invoke-models {2}agents\/writer: 1 decision, \$0\.020000 at stake\n/,
+    );
+    const byTests = await remit(dir, "policy", "simulate", "--candidate", "candidate", "--cases");
+    expect(byTests.stdout).toMatch(
+      /^permit → deny {2}invoke-models {2}agents\/writer: 3 decisions, \$0\.060000 at stake\n/,
+    );
+    expect(await remit(dir, "policy", "simulate", "--recorded")).toMatchObject({ code: 0, stderr: "" });
+  },
+);
 
 test("init writes into an empty folder only, and changes nothing in another", async () => {
   const dir = tempDir();

@@ -14,7 +14,8 @@ export type Again = Pick<Verdict, "decision" | "reason"> & { policies: readonly 
 /** Denials that come from other questions than this one: other policies would not lift them. */
 const beyondPolicies: ReadonlySet<Reason> = new Set(["runaway_limit", "loop_detected"]);
 
-const againOf = ({ decision, reason, policies }: Verdict): Again => {
+/** What a verdict tells, bounded as an entry tells it. */
+export const againOf = ({ decision, reason, policies }: Verdict): Again => {
   const names = boundedNames(policies);
   return { decision, reason, policies: Array.isArray(names) ? names.map(String) : [] };
 };
