@@ -3,11 +3,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { post, repository, startTestService, tempDir, until } from "../../conformance-tests/service.ts";
 import { runPolicyTests } from "../app-cases.ts";
 import { loadConfig } from "../config/load.ts";
 import { findingText } from "./finding.ts";
+
+// Every step of an author is a process of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 const main = join(repository, "dist/cli/main.js");
 
