@@ -28,9 +28,10 @@ export const mutants: readonly Mutant[] = [
     ["open.push(...entity.parents.map(uidKey));", ""],
   ]),
   ...inFile("known-entities", [
-    ["if (next)\n                    open.push(next);", ""],
+    ["for (const parent of find(ancestor)?.parents ?? [])", "for (const parent of [])"],
     ["entity.key === other.key || ", ""],
-    ["first.parents.length === 0", "first.parents.length < 2"],
+    ["parents.length === 0 ? none", "parents.length < 2 ? none"],
+    ["tags ? lazyRecord(tags) : noRecord", "noRecord"],
   ]),
   ...inFile("index-by-scope", [
     ["for (const ancestor of ancestors)", "for (const ancestor of [])"],
@@ -131,7 +132,7 @@ export const mutants: readonly Mutant[] = [
     ["Number(prefix) > bits", "Number(prefix) > bits + 1"],
     ["(?:0|[1-9]\\d{0,2})", "\\d{1,3}"],
     ["given > 7", "given > 8"],
-    ["Number(part) < 256", "Number(part) <= 256"],
+    ["Number(part) > 255", "Number(part) > 256"],
     [" && lastOf(inner) <= lastOf(outer)", ""],
     ["inner.bits === outer.bits && ", ""],
     ["(address >> free) << free", "address"],

@@ -13,9 +13,13 @@ const group = /^[\da-fA-F]{1,4}$/;
 
 const readV4 = (text: string): bigint | undefined => {
   const octets = text.split(".");
-  if (octets.length !== 4 || !octets.every((part) => octet.test(part) && Number(part) < 256))
-    return undefined;
-  return octets.reduce((address, part) => address * 256n + BigInt(part), 0n);
+  if (octets.length !== 4) return undefined;
+  let address = 0;
+  for (const part of octets) {
+    if (!octet.test(part) || Number(part) > 255) return undefined;
+    address = address * 256 + Number(part);
+  }
+  return BigInt(address);
 };
 
 const groupsOf = (text: string): string[] => (text === "" ? [] : text.split(":"));

@@ -1,13 +1,13 @@
 /**
- * The entities a question is judged with, resolved when an evaluation gets to them: most of what is passed in is never
- * looked at. What was converted of an entity stays with it, so a stored one is converted once.
+ * The entities a question is judged with, resolved when an evaluation gets to them, and then once: most of what is
+ * passed in is never looked at.
  */
 import { type CedarEntity, uidKey } from "../kit/cedar-json.ts";
 import { Unrepresentable } from "./failure.ts";
-import { type EntityRef, lazyRecord, type RecordValue } from "./value.ts";
+import { type EntityRef, lazyRecord, noRecord, type RecordValue } from "./value.ts";
 
 /** What is known of one entity. */
-export type KnownEntity = { attributes: RecordValue; tags: RecordValue };
+export type KnownEntity = { attributes: RecordValue; tags: RecordValue; parents: readonly string[] };
 
 export type KnownEntities = {
   /** Nothing where the entity isn't known. */
@@ -16,21 +16,19 @@ export type KnownEntities = {
   ancestors: (key: string) => ReadonlySet<string>;
 };
 
-const converted = new WeakMap<CedarEntity, KnownEntity>();
-
-const knownEntity = (entity: CedarEntity): KnownEntity => {
-  const before = converted.get(entity);
-  if (before) return before;
-  const known = { attributes: lazyRecord(entity.attrs), tags: lazyRecord(entity.tags ?? {}) };
-  converted.set(entity, known);
-  return known;
-};
-
 const none: ReadonlySet<string> = new Set();
+
+const knownEntity = ({ attrs, tags, parents }: CedarEntity): KnownEntity => ({
+  attributes: lazyRecord(attrs),
+  tags: tags ? lazyRecord(tags) : noRecord,
+  parents: parents.map(uidKey),
+});
 
 /** @throws Unrepresentable where an entity is given twice */
 export const knownEntities = (lists: readonly (readonly CedarEntity[])[]): KnownEntities => {
   const given = new Map<string, CedarEntity>();
+  const found = new Map<string, KnownEntity>();
+  const above = new Map<string, ReadonlySet<string>>();
   let count = 0;
   for (const list of lists) {
     count += list.length;
@@ -38,34 +36,32 @@ export const knownEntities = (lists: readonly (readonly CedarEntity[])[]): Known
   }
   // Cedar takes two alike for one and refuses two that differ: the reference engine's to say.
   if (given.size !== count) throw new Unrepresentable("an entity is given twice");
-  const above = new Map<string, ReadonlySet<string>>();
-  const climb = (key: string, first: CedarEntity): ReadonlySet<string> => {
-    const found = new Set<string>();
-    const open: CedarEntity[] = [first];
-    for (let entity = open.pop(); entity !== undefined; entity = open.pop()) {
-      for (const parent of entity.parents) {
-        const parentKey = uidKey(parent);
-        if (found.has(parentKey)) continue;
-        found.add(parentKey);
-        const next = given.get(parentKey);
-        if (next) open.push(next);
-      }
-    }
-    if (found.has(key)) throw new Unrepresentable("an entity is its own ancestor");
-    return found;
+  const find = (key: string): KnownEntity | undefined => {
+    const before = found.get(key);
+    if (before) return before;
+    const entity = given.get(key);
+    if (!entity) return undefined;
+    const known = knownEntity(entity);
+    found.set(key, known);
+    return known;
+  };
+  const climb = (key: string, parents: readonly string[]): ReadonlySet<string> => {
+    const ancestors = new Set(parents);
+    // What is added to a set while it is walked is walked too.
+    for (const ancestor of ancestors)
+      for (const parent of find(ancestor)?.parents ?? []) ancestors.add(parent);
+    if (ancestors.has(key)) throw new Unrepresentable("an entity is its own ancestor");
+    return ancestors;
   };
   return {
-    find: (key) => {
-      const entity = given.get(key);
-      return entity && knownEntity(entity);
-    },
+    find,
     ancestors: (key) => {
       const before = above.get(key);
       if (before) return before;
-      const first = given.get(key);
-      const found = first === undefined || first.parents.length === 0 ? none : climb(key, first);
-      above.set(key, found);
-      return found;
+      const parents = find(key)?.parents ?? [];
+      const ancestors = parents.length === 0 ? none : climb(key, parents);
+      above.set(key, ancestors);
+      return ancestors;
     },
   };
 };

@@ -13,7 +13,12 @@ import type { Long } from "./long.ts";
 
 export type EntityRef = { readonly kind: "entity"; readonly type: string; readonly id: string; key: string };
 export type SetValue = { readonly kind: "set"; readonly items: readonly Value[]; keys?: ReadonlySet<string> };
-export type RecordValue = { readonly kind: "record"; readonly raw: JsonObject; known: Map<string, Value> };
+/** Of JSON, or with all its fields; what was converted of JSON is kept. */
+export type RecordValue = {
+  readonly kind: "record";
+  readonly raw: JsonObject | undefined;
+  known: Map<string, Value> | undefined;
+};
 export type Extension = Decimal | IpRange | Datetime | Duration;
 
 export type Value = boolean | Long | string | EntityRef | SetValue | RecordValue | Extension;
@@ -47,20 +52,21 @@ export const setOf = (items: readonly Value[]): SetValue => ({ kind: "set", item
 /** A record whose fields are all known. */
 export const recordOf = (fields: Map<string, Value>): RecordValue => ({
   kind: "record",
-  raw: {},
+  raw: undefined,
   known: fields,
 });
 
 /** A record from JSON. */
-export const lazyRecord = (raw: JsonObject): RecordValue => ({ kind: "record", raw, known: new Map() });
+export const lazyRecord = (raw: JsonObject): RecordValue => ({ kind: "record", raw, known: undefined });
+
+export const noRecord: RecordValue = lazyRecord({});
 
 const escapes = ["__entity", "__extn", "__expr"] as const;
 
 const fromObject = (json: JsonObject): Value => {
-  const escaped = escapes.filter((name) => Object.hasOwn(json, name));
-  if (escaped.length === 0) return lazyRecord(json);
-  const [name] = escaped;
-  const inner = json[name!];
+  const name = escapes.find((escape) => Object.hasOwn(json, escape));
+  if (name === undefined) return lazyRecord(json);
+  const inner = json[name];
   if (Object.keys(json).length !== 1 || !isObject(inner)) throw new Unrepresentable("an unusual escape");
   if (name === "__entity") {
     const { type, id } = inner;
@@ -86,19 +92,24 @@ export const fromJson = (json: JsonValue): Value => {
 };
 
 /** A field of a record, or nothing. */
-export const fieldOf = ({ raw, known }: RecordValue, name: string): Value | undefined => {
-  const value = known.get(name);
-  if (value !== undefined) return value;
+export const fieldOf = (record: RecordValue, name: string): Value | undefined => {
+  const { raw } = record;
+  if (raw === undefined) return record.known?.get(name);
   if (!Object.hasOwn(raw, name)) return undefined;
-  const converted = fromJson(raw[name]!);
-  known.set(name, converted);
-  return converted;
+  const json = raw[name]!;
+  if (typeof json !== "object") return fromJson(json);
+  const before = record.known?.get(name);
+  if (before !== undefined) return before;
+  const value = fromJson(json);
+  record.known ??= new Map();
+  record.known.set(name, value);
+  return value;
 };
 
 /** All fields of a record, sorted by name. */
 const fieldsOf = (record: RecordValue): [string, Value][] => {
-  const names = new Set([...record.known.keys(), ...Object.keys(record.raw)]);
-  return [...names].sort().map((name) => [name, fieldOf(record, name)!]);
+  const names = record.raw === undefined ? [...(record.known?.keys() ?? [])] : Object.keys(record.raw);
+  return names.sort().map((name) => [name, fieldOf(record, name)!]);
 };
 
 const sized = (text: string): string => `${text.length}:${text}`;
