@@ -71,6 +71,8 @@ const shownCaller = z.object({
   subjects: z.array(z.string()),
   agents: z.array(z.string()),
   actor_required: z.boolean(),
+  token_required: z.boolean(),
+  proof_urls: z.array(z.string()),
   obligations: z.array(z.string()),
   added_at: z.string().optional(),
   revoked_at: z.string().optional(),
@@ -85,17 +87,28 @@ const httpStores = (send: Send): Stores => ({
   },
   callers: {
     addCaller: async (caller) => {
-      const { keyHash, actorRequired, ...rest } = caller;
-      await send("POST", "/v1/callers", { ...rest, key_hash: keyHash, actor_required: actorRequired });
+      const { keyHash, actorRequired, tokenRequired, proofUrls, ...rest } = caller;
+      await send("POST", "/v1/callers", {
+        ...rest,
+        key_hash: keyHash,
+        actor_required: actorRequired,
+        token_required: tokenRequired,
+        proof_urls: proofUrls,
+      });
     },
     callers: async () => {
       const { callers } = z.object({ callers: z.array(shownCaller) }).parse(await send("GET", "/v1/callers"));
-      return callers.map(({ actor_required, added_at, revoked_at, authenticates_by: _by, ...rest }) => ({
-        ...rest,
-        actorRequired: actor_required,
-        addedAt: added_at ?? "",
-        ...(revoked_at === undefined ? {} : { revokedAt: revoked_at }),
-      }));
+      return callers.map(({ authenticates_by: _by, ...shown }) => {
+        const { actor_required, token_required, proof_urls, added_at, revoked_at, ...rest } = shown;
+        return {
+          ...rest,
+          actorRequired: actor_required,
+          tokenRequired: token_required,
+          proofUrls: proof_urls,
+          addedAt: added_at ?? "",
+          ...(revoked_at === undefined ? {} : { revokedAt: revoked_at }),
+        };
+      });
     },
     revokeCaller: async (name) => {
       await send("DELETE", `/v1/callers/${encodeURIComponent(name)}`);

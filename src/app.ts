@@ -1,5 +1,6 @@
 /** The composition root: joins the rooms into a service. */
 import { Worker } from "node:worker_threads";
+import { startTokens, type Tokens } from "./app-tokens.ts";
 import type { WriterStart } from "./app-writer.ts";
 import { createDelivery, type Delivery } from "./alert/deliver.ts";
 import type { OutboxStore } from "./alert/store.ts";
@@ -8,19 +9,19 @@ import type { Config } from "./config/config.ts";
 import { isLoopback } from "./config/listen.ts";
 import { configDigest } from "./config/load.ts";
 import { ledgerFile } from "./data-directory.ts";
-import { createDecider } from "./decision/decide.ts";
+import { createDecider, type Decider, type DeciderParts } from "./decision/decide.ts";
 import { type Loader, startLoader } from "./decision/loader.ts";
 import type { World } from "./decision/prepare.ts";
 import type { Loaded } from "./decision/snapshot.ts";
 import { createWorlds, type Worlds } from "./decision/worlds.ts";
 import { identityPath } from "./authzen/metadata.ts";
 import { createHttpApp } from "./http/app.ts";
-import { createGuard } from "./http/guard.ts";
+import { createGuard, type Guard } from "./http/guard.ts";
 import type { Check } from "./http/operations-routes.ts";
 import { type HttpServer, startHttp } from "./http/server.ts";
 import { adminKey } from "./identity/admin-key.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
-import { createCallerList } from "./identity/caller-list.ts";
+import { type CallerList, createCallerList } from "./identity/caller-list.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
 import { type LoadError, loadErrorText } from "./kit/place.ts";
 import { Problem } from "./kit/problem.ts";
@@ -155,10 +156,12 @@ const checksOf = async (
   loading: Loading,
   ledger: ThreadedLedger,
   writer: Writer,
+  tokens: Tokens,
 ): Promise<Record<string, Check>> => ({
   policy_set: policyCheck(worlds, loading),
   ledger: await askCheck(ledger.writable()),
   engine: await askCheck(writer.calls.call("selfTest", undefined)),
+  ...tokens.checks(),
 });
 
 /** Delivers alerts from now on; what is in the outbox from before goes first. */
@@ -231,6 +234,29 @@ const identityOf = (
 
 const needsCallers = (): Problem =>
   new Problem("not_ready", "listening beyond loopback needs callers: add one first", { field: "listen" });
+const deciderOf = (
+  config: Config,
+  parts: Pick<DeciderParts, "store" | "worlds" | "clock" | "verify">,
+): Decider =>
+  createDecider({
+    ...parts,
+    config: configDigest(config),
+    rules: { chainLengthMax: config.chainLengthMax, unregisteredAgents: config.unregisteredAgents },
+    proofUrls: config.proofUrls,
+  });
+
+type GuardParts = {
+  callers: CallerList;
+  keyHash: string;
+  keysOf: Tokens["keysOf"];
+  open: () => boolean;
+};
+
+const guardOf = ({ issuers }: Config, { callers, keyHash, keysOf, open }: GuardParts): Guard =>
+  createGuard({
+    authenticate: createAuthenticator({ callers: callers.active, adminKeyHash: keyHash, issuers, keysOf }),
+    open,
+  });
 
 /**
  * Starts the service: takes the data directory, opens the ledger, loads the folders, listens.
@@ -257,22 +283,10 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const open = (): boolean => local && callers.none();
     const clock = systemClock();
     const outbox = connectOutbox(writer.calls);
+    const tokens = startTokens(config);
     const app = createHttpApp({
-      decider: createDecider({
-        store: ledger,
-        worlds,
-        clock,
-        config: configDigest(config),
-        rules: { chainLengthMax: config.chainLengthMax, unregisteredAgents: config.unregisteredAgents },
-      }),
-      guard: createGuard({
-        authenticate: createAuthenticator({
-          callers: callers.active,
-          adminKeyHash: admin.keyHash,
-          issuers: config.issuers,
-        }),
-        open,
-      }),
+      decider: deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify }),
+      guard: guardOf(config, { callers, keyHash: admin.keyHash, keysOf: tokens.keysOf, open }),
       ledger,
       budgets: ledger,
       agents,
@@ -286,7 +300,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       identity: identityOf(config, () => server.url, log),
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
       obligationTypes: () => worlds.current().head.obligationTypes,
-      checks: () => checksOf(worlds, loading, ledger, writer),
+      checks: () => checksOf(worlds, loading, ledger, writer, tokens),
     });
     const delivery = startDelivery(config, outbox, clock, log);
     const server: HttpServer = await startHttp(app, config.listen);

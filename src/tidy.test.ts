@@ -77,6 +77,8 @@ const doors: Record<string, (path: string) => boolean> = {
   hono: below("src/http/", "src/client/", "src/app.ts", "bench/"),
   // Tests sign tokens of their own.
   jose: (path) => isTest(path) || below("src/identity/", "src/client/", "src/authzen/metadata")(path),
+  // A real authorization server for tests.
+  "oidc-provider": isTestCode,
   pg: below("src/store/postgres/"),
   pino: below("src/telemetry/"),
   "prom-client": below("src/telemetry/"),

@@ -1,10 +1,13 @@
 /** The registry: which agents there are, who stands above them, and whether they may act now. */
 import type { Micros } from "../kit/clock.ts";
-import type { Agent } from "./agent.ts";
+import type { Agent, Recognition } from "./agent.ts";
 
 export type Registry = {
   /** The agent of this id, or the one that is recognised by it as a client id or SPIFFE ID. */
   find: (name: string) => Agent | undefined;
+  byId: (id: string) => Agent | undefined;
+  /** The agent that a verified token is of. */
+  recognise: (by: Recognition) => Agent | undefined;
   /** The agent and everyone above it, from the first ancestor down to the agent. */
   lineage: (agent: Agent) => Agent[];
   agents: readonly Agent[];
@@ -22,12 +25,21 @@ export const standing = (
   return agent.expiresAt !== undefined && agent.expiresAt <= now ? "agent_expired" : "active";
 };
 
+const recognitionKey = (by: Recognition): string => {
+  if ("clientId" in by) return JSON.stringify([by.issuer, by.clientId]);
+  return JSON.stringify("spiffeId" in by ? ["spiffe", by.spiffeId, ""] : ["jkt", by.jkt, ""]);
+};
+
 /** A registry of these agents: ids unique, parents known, no cycles (see `readAgents`). */
 export const createRegistry = (agents: readonly Agent[]): Registry => {
   const byId = new Map(agents.map((agent) => [agent.id, agent]));
   const byName = new Map<string, Agent | undefined>();
+  const recognised = new Map<string, Agent | undefined>();
   for (const agent of agents) {
     for (const by of agent.recognisedBy) {
+      const key = recognitionKey(by);
+      // What would be two agents' is nobody's.
+      recognised.set(key, recognised.has(key) && recognised.get(key) !== agent ? undefined : agent);
       const name = "clientId" in by ? by.clientId : "spiffeId" in by ? by.spiffeId : undefined;
       // Two issuers may give the same client id to different agents; then the name alone recognises neither.
       if (name !== undefined) byName.set(name, byName.has(name) ? undefined : agent);
@@ -35,6 +47,8 @@ export const createRegistry = (agents: readonly Agent[]): Registry => {
   }
   return {
     find: (name) => byId.get(name) ?? byName.get(name),
+    byId: (id) => byId.get(id),
+    recognise: (by) => recognised.get(recognitionKey(by)),
     lineage: (agent) => {
       const lineage = [agent];
       for (let at = agent; at.parent !== undefined;) {

@@ -1,6 +1,7 @@
 /** `remit caller …`: who may ask. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type Caller, type Detail, details, scopes, type Scope } from "../identity/caller.ts";
+import { isProofUrl } from "../identity/issuer.ts";
 import { newKey } from "../identity/key.ts";
 import { collect, type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing } from "./table.ts";
@@ -11,6 +12,8 @@ type AddOptions = CommonOptions & {
   subject: string[];
   agent: string[];
   actorRequired: boolean;
+  tokenRequired: boolean;
+  proofUrl: string[];
   obligation: string[];
 };
 
@@ -24,6 +27,12 @@ const collectScopes = (value: string, before: Scope[] = []): Scope[] => {
   return [...before, ...wanted.filter(isScope)];
 };
 
+const collectUrl = (value: string, before: string[] = []): string[] => {
+  if (!isProofUrl(value))
+    throw new InvalidArgumentError("it must be an https URL without user, query and fragment");
+  return [...before, value];
+};
+
 const add = async (name: string, options: AddOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
   const { key, keyHash } = newKey();
@@ -35,6 +44,8 @@ const add = async (name: string, options: AddOptions): Promise<void> => {
     subjects: options.subject ?? [],
     agents: options.agent ?? [],
     actorRequired: options.actorRequired ?? false,
+    ...(options.tokenRequired ? { tokenRequired: true } : {}),
+    ...(options.proofUrl === undefined ? {} : { proofUrls: options.proofUrl }),
     obligations: options.obligation ?? [],
   };
   await withStores(configOf(options), ({ callers }) => callers.addCaller(caller));
@@ -52,6 +63,8 @@ const shown = (caller: Listed): Record<string, unknown> => ({
   subjects: caller.subjects,
   agents: caller.agents,
   actor_required: caller.actorRequired,
+  token_required: caller.tokenRequired ?? false,
+  proof_urls: caller.proofUrls ?? [],
   obligations: caller.obligations,
   ...(caller.addedAt === "" ? {} : { added_at: caller.addedAt }),
   ...(caller.revokedAt === undefined ? {} : { revoked_at: caller.revokedAt }),
@@ -102,6 +115,8 @@ export const callerCommand = (): Command =>
         .option("--subject <type::id>", "a subject it may ask about; a trailing * as prefix", collect)
         .option("--agent <id>", "an agent it may name; a trailing * as prefix", collect)
         .option("--actor-required", "every question must name an acting agent")
+        .option("--token-required", "every question must bear tokens for its subject and its acting agent")
+        .option("--proof-url <url>", "a URL that proofs of possession may be for", collectUrl)
         .option("--obligation <type>", "an obligation type it can always fulfil", collect)
         .action(add),
     )

@@ -1,9 +1,8 @@
 /** Every knob of the service, as the rest of the code sees it: parsed once, frozen, passed as a value. */
 import type { Sink } from "../alert/sink.ts";
 import type { Caller } from "../identity/caller.ts";
-
-/** Where an issuer's keys are: a JWKS by URL or file; neither: found through the issuer's own metadata (RFC 8414). */
-export type Issuer = { issuer: string; jwksUri?: string; jwksFile?: string; algorithms: string[] };
+import type { ForwardedIssuer } from "../identity/issuer.ts";
+import type { TrustDomain } from "../identity/trust-domain.ts";
 
 export type Config = {
   /** The AuthZEN identity (`policy_decision_point`), an https URL; absent: none is configured. */
@@ -18,7 +17,10 @@ export type Config = {
   callers: Caller[];
   /** Who hears of alerts. */
   alerts: Sink[];
-  issuers: Issuer[];
+  issuers: ForwardedIssuer[];
+  trustDomains: TrustDomain[];
+  /** URLs that proofs of possession may be for, where a caller's record names none. */
+  proofUrls: string[];
   /** Whether agents that are not registered may act. */
   unregisteredAgents: boolean;
   bodyBytesMax: number;

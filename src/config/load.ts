@@ -9,7 +9,8 @@ import { digestOf } from "../kit/digest.ts";
 import { isObject } from "../kit/json.ts";
 import { loadErrorText, type Place } from "../kit/place.ts";
 import { readYaml } from "../kit/yaml.ts";
-import type { Config, Issuer } from "./config.ts";
+import type { Config } from "./config.ts";
+import { fileOfTokens, tokensOf } from "./tokens.ts";
 import { listenText, parseListen } from "./listen.ts";
 import { type ConfigFile, configShape, settings, valueOf } from "./schema.ts";
 
@@ -118,6 +119,8 @@ const callerOf = (caller: ConfigFile["callers"][number]): Caller => ({
   subjects: caller.subjects,
   agents: caller.agents,
   actorRequired: caller.actor_required,
+  ...(caller.token_required ? { tokenRequired: true } : {}),
+  ...(caller.proof_urls.length === 0 ? {} : { proofUrls: caller.proof_urls }),
   obligations: caller.obligations,
 });
 
@@ -131,12 +134,7 @@ const configOf = (
   ...paths,
   engine: file.engine,
   callers: file.callers.map(callerOf),
-  issuers: file.issuers.map(({ issuer, jwks_uri, jwks_file, algorithms }): Issuer => ({
-    issuer,
-    algorithms,
-    ...(jwks_uri === undefined ? {} : { jwksUri: jwks_uri }),
-    ...(jwks_file === undefined ? {} : { jwksFile: resolve(base, jwks_file) }),
-  })),
+  ...tokensOf(file, base),
   alerts: file.alerts.map((sink) => sinkOf(sink, base)),
   unregisteredAgents: file.unregistered_agents,
   bodyBytesMax: file.body_bytes_max,
@@ -224,14 +222,11 @@ const fileForm = (config: Config): Record<string, unknown> => ({
     subjects: caller.subjects,
     agents: caller.agents,
     actor_required: caller.actorRequired,
+    token_required: caller.tokenRequired ?? false,
+    proof_urls: caller.proofUrls ?? [],
     obligations: caller.obligations,
   })),
-  issuers: config.issuers.map(({ issuer, jwksUri, jwksFile, algorithms }) => ({
-    issuer,
-    ...(jwksUri === undefined ? {} : { jwks_uri: jwksUri }),
-    ...(jwksFile === undefined ? {} : { jwks_file: jwksFile }),
-    algorithms,
-  })),
+  ...fileOfTokens(config),
   alerts: config.alerts.map(({ name, url, urlFile, format, secretFile, allowPrivate, types }) => ({
     name,
     // What follows the host may be a secret.

@@ -3,11 +3,13 @@ import { z } from "zod";
 import {
   callerSettings,
   configShape,
+  introspectionSettings,
   issuerSettings,
   oauthSettings,
   type Setting,
   sinkSettings,
   settings,
+  trustDomainSettings,
 } from "./schema.ts";
 
 const notes = ({ key, kind, default: usual, range }: Setting): string[] => [
@@ -54,9 +56,18 @@ ${sinkSettings.map(fieldLine).join("\n")}
 
 ## issuers
 
-Needed only where an issuer's keys are not found through its own metadata, or where its algorithms differ from the default.
+Needed for tokens that callers forward about those who act ([who acts](../identity.md)); for the tokens of callers only where an issuer's keys are not
+found through its own metadata, or where its algorithms differ from the default.
 
 ${issuerSettings.map(fieldLine).join("\n")}
+
+## issuers: introspection
+
+${introspectionSettings.map(fieldLine).join("\n")}
+
+## trust_domains
+
+${trustDomainSettings.map(fieldLine).join("\n")}
 `;
 
 /** `schemas/config.schema.json`. */

@@ -9,7 +9,8 @@ import {
   type Scope,
   scopes,
 } from "../identity/caller.ts";
-import { defaultAlgorithms, isSafeUrl } from "../identity/issuer.ts";
+import { defaultAlgorithms, isProofUrl, isSafeUrl } from "../identity/issuer.ts";
+import { trustDomainPattern } from "../identity/trust-domain.ts";
 import { parseListen } from "./listen.ts";
 
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
@@ -31,6 +32,8 @@ export type ConfigFile = {
     subjects: string[];
     agents: string[];
     actor_required: boolean;
+    token_required: boolean;
+    proof_urls: string[];
     obligations: string[];
   }[];
   issuers: {
@@ -38,7 +41,22 @@ export type ConfigFile = {
     jwks_uri?: string | undefined;
     jwks_file?: string | undefined;
     algorithms: string[];
+    audiences: string[];
+    max_token_lifetime_seconds: number;
+    user_clients: string[];
+    actor_issuers: string[];
+    introspection?:
+      | { endpoint: string; client_id: string; client_secret_file: string; token_prefix: string }
+      | undefined;
   }[];
+  trust_domains: {
+    trust_domain: string;
+    bundle_url?: string | undefined;
+    bundle_file?: string | undefined;
+    audiences: string[];
+    max_token_lifetime_seconds: number;
+  }[];
+  proof_urls: string[];
   alerts: SinkFile[];
   unregistered_agents: boolean;
   body_bytes_max: number;
@@ -58,6 +76,16 @@ const texts = z.array(z.string().min(1)).default([]);
 const safeUrl = z
   .string()
   .refine(isSafeUrl, "must be an https URL without user and fragment (http: on loopback only)");
+
+const proofUrls = z
+  .array(
+    z
+      .string()
+      .refine(isProofUrl, "must be an https URL without user, query and fragment (http: on loopback only)"),
+  )
+  .default([]);
+
+const lifetimeSeconds = z.number().int().min(1).max(31_536_000).default(3600);
 
 /** Says of every name but the first of its kind that it stands twice; `undefined` is no name. */
 const unique =
@@ -94,6 +122,11 @@ const callerShape = z
     subjects: texts.describe("`TYPE::ID` it may ask about, a trailing `*` as prefix; empty: all"),
     agents: texts.describe("Agent ids it may name, a trailing `*` as prefix; empty: all"),
     actor_required: z.boolean().default(false).describe("Whether every question must name an acting agent"),
+    token_required: z
+      .boolean()
+      .default(false)
+      .describe("Whether every question must bear tokens for its subject and its acting agent"),
+    proof_urls: proofUrls.describe("As `proof_urls` of the service, for this caller"),
     obligations: texts.describe("Obligation types it can always fulfil"),
   })
   .refine((caller) => (caller.key_hash === undefined) !== (caller.oauth === undefined), {
@@ -113,10 +146,53 @@ const issuerShape = z
       .min(1)
       .default([...defaultAlgorithms])
       .describe("Signature algorithms accepted from it"),
+    audiences: texts.describe(
+      "`aud` of the tokens of it that may be forwarded, any of them; empty: none may be",
+    ),
+    max_token_lifetime_seconds: lifetimeSeconds.describe(
+      "The longest that a forwarded token may be valid for",
+    ),
+    user_clients: texts.describe(
+      "Client ids that are people's own applications: as `tokens.subject`, their tokens name no agent",
+    ),
+    actor_issuers: texts.describe("Issuers whose actors its tokens may name in `act`, besides itself"),
+    introspection: z
+      .strictObject({
+        endpoint: safeUrl.describe("Where it is asked (RFC 7662)"),
+        client_id: z.string().min(1).describe("As whom"),
+        client_secret_file: z
+          .string()
+          .min(1)
+          .describe("File that holds the secret, for HTTP Basic authentication"),
+        token_prefix: z
+          .string()
+          .default("")
+          .describe("How its opaque tokens begin: others are not shown to it"),
+      })
+      .optional()
+      .describe("How it is asked about opaque tokens; without it, none of it is accepted"),
   })
   .refine((issuer) => issuer.jwks_uri === undefined || issuer.jwks_file === undefined, {
     message: "goes without jwks_uri",
     path: ["jwks_file"],
+  });
+
+const trustDomainShape = z
+  .strictObject({
+    trust_domain: z
+      .string()
+      .regex(trustDomainPattern, "must be the name of a trust domain, such as `example.org`")
+      .describe("Name of the SPIFFE trust domain"),
+    bundle_url: safeUrl.optional().describe("Where its bundle is"),
+    bundle_file: z.string().min(1).optional().describe("Its bundle on disk, instead"),
+    audiences: texts.describe(
+      "`aud` of the JWT-SVIDs that may be forwarded, any of them; empty: none may be",
+    ),
+    max_token_lifetime_seconds: lifetimeSeconds.describe("The longest that a token of it may be valid for"),
+  })
+  .refine((domain) => (domain.bundle_url === undefined) !== (domain.bundle_file === undefined), {
+    message: "needs either bundle_url or bundle_file",
+    path: ["bundle_url"],
   });
 
 /** An AuthZEN identity (§9.1.1): https, except on the machine itself, without query, fragment and trailing slash. */
@@ -160,8 +236,17 @@ const shape = z.strictObject({
   issuers: z
     .array(issuerShape)
     .superRefine(unique("issuer", ({ issuer }) => issuer))
+    .superRefine(unique("introspection", ({ introspection }) => introspection?.token_prefix))
     .default([])
-    .describe("Where token issuers keep their keys"),
+    .describe("Where token issuers keep their keys, and which of their tokens may be forwarded"),
+  trust_domains: z
+    .array(trustDomainShape)
+    .superRefine(unique("trust_domain", ({ trust_domain }) => trust_domain))
+    .default([])
+    .describe("SPIFFE trust domains whose workloads are believed"),
+  proof_urls: proofUrls.describe(
+    "URLs at which enforcement points take agents' requests, and which proofs of possession may be for; one that ends in `/` stands for all below",
+  ),
   alerts: z
     .array(sinkShape)
     .max(16)
@@ -232,6 +317,8 @@ export const callerSettings: readonly Setting[] = settingsOf(callerShape);
 export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oauth.unwrap());
 export const sinkSettings: readonly Setting[] = settingsOf(sinkFields);
 export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
+export const introspectionSettings: readonly Setting[] = settingsOf(issuerShape.shape.introspection.unwrap());
+export const trustDomainSettings: readonly Setting[] = settingsOf(trustDomainShape);
 
 /** A value from the environment or a flag, as the file would hold it; what doesn't fit is left for the shape to refuse. */
 export const valueOf = ({ kind }: Setting, text: string): unknown => {

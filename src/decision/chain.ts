@@ -6,19 +6,36 @@ import type { Agent } from "../agent/agent.ts";
 import { type Registry, standing } from "../agent/registry.ts";
 import type { Micros } from "../kit/clock.ts";
 import { isObject, type JsonValue } from "../kit/json.ts";
-import type { Question, Refusal } from "./question.ts";
+import type { VerifiedToken } from "../identity/verification.ts";
+import type { Assurance, Question, Refusal } from "./question.ts";
+import { type Vouched, vouchedBy } from "./vouched.ts";
 
 /** One agent of the chain; `agent` is absent where none is registered under the id. */
 export type Hop = { id: string; agent?: Agent };
 
-export type Chain = {
+/** Who is in it. */
+export type Actors = {
   /** Agents besides the subject, from the first ancestor to the one that acts. */
   hops: Hop[];
   /** The subject, where it is an agent itself. */
   subject?: Hop;
   /** The one that acts: the last named, else the subject where it is an agent. It need not be the last hop. */
   actor?: Hop;
+};
+
+export type Chain = Actors & {
   refusal?: Refusal;
+  /** Of the one that acts, and of the subject. */
+  assurance: Assurance;
+  subjectAssurance: Assurance;
+};
+
+/** What else a chain is made of: what the subject can be, and what verified tokens say. */
+export type ChainParts = {
+  subjectIsAgent: boolean;
+  /** Whether its type is the one of people, as far as the schema tells. */
+  subjectMayBeUser: boolean;
+  tokens?: readonly VerifiedToken[];
 };
 
 export type ChainRules = { chainLengthMax: number; unregisteredAgents: boolean };
@@ -91,21 +108,87 @@ const disagreement = (
       };
 };
 
-/** Resolves the chain of a question. `subjectIsAgent`: its type is the schema's agent type. */
+const mismatch = (detail: string): Refusal => ({ reason: "identity_mismatch", detail });
+
+const sameHops = (a: readonly Hop[], b: readonly Hop[]): boolean =>
+  a.length === b.length && a.every(({ id }, position) => id === b[position]!.id);
+
+/** What tokens say must be what the caller says. */
+const differenceFrom = (
+  { principal, actor, actors }: Vouched,
+  said: { question: Question; parts: ChainParts; subject: Hop | undefined; named: Hop[]; listed: Hop[] },
+): Refusal | undefined => {
+  const { question, parts, subject, named, listed } = said;
+  if (principal && "user" in principal) {
+    if (!parts.subjectMayBeUser || question.subject.id !== principal.user)
+      return mismatch("the subject isn't whom the token is about");
+  } else if (principal && principal.agent.id !== subject?.id)
+    return mismatch("the token is about an agent on its own, which the subject isn't");
+  const last = named.at(-1);
+  if (actor && last && last.id !== actor.hop.id)
+    return mismatch("the acting agent isn't the one that the token is of");
+  if (actors && listed.length > 0 && !sameHops(actors, listed))
+    return mismatch("subject.properties.act isn't the token's");
+  return undefined;
+};
+
+const assurances = (
+  vouched: Vouched | undefined,
+  subject: Hop | undefined,
+  actor: Hop | undefined,
+): Pick<Chain, "assurance" | "subjectAssurance"> => {
+  const { principal, actor: known } = vouched ?? {};
+  const ofSubject =
+    principal?.assurance ?? (known && known.hop.id === subject?.id ? known.assurance : "asserted");
+  // Nobody acts for the subject: it acts itself.
+  const assurance = known?.assurance ?? (actor && actor.id !== subject?.id ? "asserted" : ofSubject);
+  return { assurance, subjectAssurance: ofSubject };
+};
+
+const asserted = { assurance: "asserted", subjectAssurance: "asserted" } as const;
+
+type Agreed = { named: Hop[]; vouched?: Vouched };
+
+/** Those whom the caller and the tokens name, where they agree. */
+const agree = (
+  registry: Registry,
+  question: Question,
+  subject: Hop | undefined,
+  parts: ChainParts,
+  rules: ChainRules,
+): Agreed | { refusal: Refusal; hops?: Hop[] } => {
+  const names = namesOf(question, rules.chainLengthMax);
+  if ("refusal" in names) return names;
+  const contradiction = disagreement(registry, question, names.names);
+  if (contradiction) return { refusal: contradiction };
+  const named = names.names.map((name) => hopOf(registry, name));
+  if (!parts.tokens) return { named };
+  const said = vouchedBy(registry, parts.tokens, rules);
+  if ("refusal" in said) return said;
+  const { vouched } = said;
+  const act = namesInAct(question.subject.properties?.["act"], rules.chainLengthMax);
+  const listed = "names" in act ? act.names.map((name) => hopOf(registry, name)) : [];
+  const refusal = differenceFrom(vouched, { question, parts, subject, named, listed });
+  // Whoever the token is of has tried: the denial is told of it.
+  return refusal
+    ? { refusal, hops: vouched.hops.filter(({ id }) => id !== subject?.id) }
+    : { named, vouched };
+};
+
+/** Resolves the chain of a question: what the caller says, and what tokens say, which must not differ. */
 export const resolveChain = (
   registry: Registry,
   question: Question,
-  subjectIsAgent: boolean,
+  parts: ChainParts,
   now: Micros,
   rules: ChainRules,
 ): Chain => {
-  const subject = subjectIsAgent ? hopOf(registry, question.subject.id) : undefined;
-  const named = namesOf(question, rules.chainLengthMax);
+  const subject = parts.subjectIsAgent ? hopOf(registry, question.subject.id) : undefined;
   const self = subject ? { subject } : {};
-  if ("refusal" in named) return { hops: [], ...self, ...named };
-  const mismatch = disagreement(registry, question, named.names);
-  if (mismatch) return { hops: [], ...self, refusal: mismatch };
-  const all = [...(subject ? [subject] : []), ...named.names.map((name) => hopOf(registry, name))];
+  const agreed = agree(registry, question, subject, parts, rules);
+  if ("refusal" in agreed) return { hops: [], ...self, ...asserted, ...agreed };
+  const { named, vouched } = agreed;
+  const all = [...(subject ? [subject] : []), ...named, ...(vouched?.hops ?? [])];
   const hops = new Map<string, Hop>();
   for (const each of all.flatMap((hop) => lineageOf(registry, hop))) {
     // Whoever stands in the chain twice keeps the later place, so that the one that acts comes last.
@@ -114,8 +197,13 @@ export const resolveChain = (
   }
   const standingRefusal = standingOf([...hops.values()], now, rules);
   if (subject) hops.delete(subject.id);
-  const actor = all.at(-1);
-  const chain: Chain = { hops: [...hops.values()], ...self, ...(actor ? { actor } : {}) };
+  const actor = vouched?.actor?.hop ?? all.at(-1);
+  const chain: Chain = {
+    hops: [...hops.values()],
+    ...self,
+    ...(actor ? { actor } : {}),
+    ...assurances(vouched, subject, actor),
+  };
   if (chain.hops.length + 1 > rules.chainLengthMax)
     return {
       ...chain,

@@ -8,7 +8,7 @@ import { type CedarEntity, uidKey } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import { canonicalJson, sha256 } from "../kit/digest.ts";
 import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
-import type { Chain } from "./chain.ts";
+import type { Actors } from "./chain.ts";
 import type { Inputs } from "./inputs.ts";
 import type { World } from "./prepare.ts";
 import type { Dimensions, Facts, Question } from "./question.ts";
@@ -25,7 +25,7 @@ type Known = {
   context: JsonObject;
 };
 
-const agentsOf = (chain: Chain): Agent[] =>
+const agentsOf = (chain: Actors): Agent[] =>
   [...chain.hops, ...(chain.subject ? [chain.subject] : [])].flatMap(({ agent }) => agent ?? []);
 
 const distinct = (values: readonly (string | undefined)[]): string[] => [
@@ -68,7 +68,7 @@ const isCalled = (schema: SchemaModel, type: EntityType, word: string): boolean 
  */
 export const valuesOf = (
   world: World,
-  chain: Chain,
+  chain: Actors,
   { subject, resource, resourceType }: Known,
   inputs: Pick<Inputs, "run">,
 ): Record<Dimension, string[]> => {
@@ -118,7 +118,7 @@ export const attributeOf = (parties: Known, path: string): JsonValue | undefined
 const firstOf = ([value]: readonly string[]): string | undefined => value;
 
 /** For reports: the acting agent, and one of each other kind. */
-export const dimensionsOf = (values: Record<Dimension, string[]>, chain: Chain): Dimensions => {
+export const dimensionsOf = (values: Record<Dimension, string[]>, chain: Actors): Dimensions => {
   const agent = chain.actor?.id;
   const all = {
     agent,
@@ -148,7 +148,7 @@ const runawayOf = ({ head }: World, question: Question, inputs: Inputs): Runaway
 export const consumptionOf = (
   world: World,
   question: Question,
-  chain: Chain,
+  chain: Actors,
   parties: Parties,
   inputs: Inputs,
   at: Micros,

@@ -1,16 +1,17 @@
 /** Deciding: one question or a batch, from the caller's words to what was recorded. */
 import { type Caller, mayAsk } from "../identity/caller.ts";
+import type { Verify } from "../identity/verification.ts";
 import type { Clock } from "../kit/clock.ts";
 import { uuidv7 } from "../kit/id.ts";
 import { Problem } from "../kit/problem.ts";
 import type { ChainRules } from "./chain.ts";
+import { type Identified, identifier, identifyAll, type Item } from "./identify.ts";
 import { type Asker, prepare, type World } from "./prepare.ts";
 import type { Decided, Facts, Question, Verdict } from "./question.ts";
 import type { Act, DecisionStore } from "./store.ts";
 import type { Worlds } from "./worlds.ts";
 
-/** One item of a batch: a question, or what was wrong with it (then it counts as a denial, and is not recorded). */
-export type Item = { question: Question } | { problem: Problem };
+export type { Item };
 
 /** AuthZEN §7.1.2. */
 export type Semantic = "execute_all" | "deny_on_first_deny" | "permit_on_first_permit";
@@ -35,6 +36,9 @@ export type DeciderParts = {
   clock: Clock;
   config: string;
   rules: ChainRules;
+  verify: Verify;
+  /** URLs that proofs of possession may be for, where a caller's record names none. */
+  proofUrls: readonly string[];
 };
 
 const refuseCaller = (caller: Caller, facts: Facts): void => {
@@ -47,6 +51,13 @@ const refuseCaller = (caller: Caller, facts: Facts): void => {
     });
   if (caller.actorRequired && facts.actors.length === 0 && facts.agents.length === 0)
     throw new Problem("forbidden", "this caller must name the acting agent", { field: "context.agent" });
+  const { assurance, subjectAssurance } = facts.identity ?? {};
+  const vouched = ![assurance, subjectAssurance].includes("asserted") && assurance !== undefined;
+  // Tokens that were forwarded and are refused are a denial, which is recorded.
+  if (caller.tokenRequired === true && !vouched && !(facts.identity && facts.refusal))
+    throw new Problem("forbidden", "this caller must forward tokens of the subject and the acting agent", {
+      field: "context.remit.tokens",
+    });
 };
 
 const problemIn = ({ code, detail, field }: Extract<Decided, { problem: unknown }>["problem"]): Problem =>
@@ -84,11 +95,12 @@ const join = (prepared: readonly Prepared[], decided: readonly Outcome[], semant
   return outcomes;
 };
 
-/** A decider over a store and a world. */
-export const createDecider = ({ store, worlds, clock, config, rules }: DeciderParts): Decider => {
-  const factsOf = (
+/** The facts of a question that this caller may ask, as text. */
+const factsWith =
+  ({ clock, config, rules }: DeciderParts) =>
+  (
     world: World,
-    question: Question,
+    { question, forwarded }: Identified,
     asker: Asker,
     id: string,
     batch?: Facts["batch"],
@@ -99,33 +111,49 @@ export const createDecider = ({ store, worlds, clock, config, rules }: DeciderPa
       config,
       rules,
       ...(batch ? { batch } : {}),
+      ...(forwarded ? { forwarded } : {}),
     });
     refuseCaller(asker.caller, facts);
     return JSON.stringify(facts);
   };
-  const prepareItem = (world: World, item: Item, position: number, asker: Asker, id: string): Prepared => {
+
+/** A decider over a store and a world. */
+export const createDecider = (parts: DeciderParts): Decider => {
+  const { store, worlds, clock } = parts;
+  const factsOf = factsWith(parts);
+  const prepareItem = (
+    world: World,
+    item: Identified | { problem: Problem },
+    position: number,
+    asker: Asker,
+    id: string,
+  ): Prepared => {
     if ("problem" in item) return item;
     try {
       // One key of a header serves a whole batch: each item has its own.
       const key = asker.idempotencyKey;
       const keyed = key === undefined ? asker : { ...asker, idempotencyKey: `${key}#${position}` };
-      return { facts: factsOf(world, item.question, keyed, `${id}.${position}`, { id, item: position }) };
+      return { facts: factsOf(world, item, keyed, `${id}.${position}`, { id, item: position }) };
     } catch (error) {
       if (error instanceof Problem) return { problem: error };
       throw error;
     }
   };
   return {
-    evaluate: (question, asker) =>
-      worlds.use(async (world) => {
+    evaluate: async (question, asker) => {
+      const identified = await identifier(parts)(question, asker);
+      return worlds.use(async (world) => {
         const id = uuidv7(clock());
-        const [decided] = await store.decide({ at: clock(), facts: [factsOf(world, question, asker, id)] });
+        const facts = factsOf(world, identified, asker, id);
+        const [decided] = await store.decide({ at: clock(), facts: [facts] });
         return { id, verdict: verdictIn(decided!) };
-      }),
-    evaluateMany: (items, semantic, asker, allOrNothing = false) =>
-      worlds.use(async (world) => {
+      });
+    },
+    evaluateMany: async (items, semantic, asker, allOrNothing = false) => {
+      const identified = await identifyAll(items, identifier(parts), asker);
+      return worlds.use(async (world) => {
         const id = uuidv7(clock());
-        const prepared = items.map((item, position) => prepareItem(world, item, position, asker, id));
+        const prepared = identified.map((item, position) => prepareItem(world, item, position, asker, id));
         const until = stops[semantic];
         const broken = prepared.findIndex((item) => "problem" in item);
         // An item that can't be asked is a denial: with deny_on_first_deny nothing after it is asked.
@@ -142,6 +170,7 @@ export const createDecider = ({ store, worlds, clock, config, rules }: DeciderPa
           id,
           outcomes: join(prepared, decided.map(outcomeOf), semantic),
         };
-      }),
+      });
+    },
   };
 };

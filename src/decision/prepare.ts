@@ -17,8 +17,9 @@ import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
 import { canonicalJson, sha256 } from "../kit/digest.ts";
 import { consumptionOf, type Parties } from "./consumption.ts";
 import { type Chain, type ChainRules, type Hop, resolveChain } from "./chain.ts";
+import type { Verification } from "../identity/verification.ts";
 import { type Inputs, readInputs } from "./inputs.ts";
-import type { Claim, Facts, Named, Question, Reason, Refusal } from "./question.ts";
+import type { Claim, Facts, Named, Question, Reason, Refusal, TokenRecord } from "./question.ts";
 import type { SnapshotHead } from "./snapshot.ts";
 
 /** The snapshot as it answers questions: a head, and what is looked up in it. */
@@ -40,6 +41,8 @@ export type Circumstances = {
   batch?: { id: string; item: number };
   config: string;
   rules: ChainRules;
+  /** What came of the tokens that were forwarded. */
+  forwarded?: { verification: Verification; records: TokenRecord[] };
 };
 
 /** Stops the gathering with a denial. Only used inside this file, as a value would pass through every step. */
@@ -113,8 +116,8 @@ const remitFacts = (
     now: { __extn: { fn: "datetime", arg: new Date(Math.floor(facts.at / 1000)).toISOString() } },
     ...(facts.inputs.run === undefined ? {} : { run: facts.inputs.run }),
     caller: facts.caller,
-    // What the act can't confirm, it denies: whoever is permitted with a key was recognised by it.
-    assurance: facts.inputs.agentKey === undefined ? "asserted" : "bearer",
+    assurance: chain.assurance,
+    subject_assurance: chain.subjectAssurance,
     ...(acting && schema.agentType !== undefined ? { actor: reference(schema.agentType, acting.id) } : {}),
     ...(behalf ? { on_behalf_of: reference(subject.type, subject.id) } : {}),
     chain_length: chain.hops.length + 1,
@@ -212,7 +215,14 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
   const resource = entityTypeNamed(schema, question.resource.type);
   const action = actionNamed(schema, question.action.name, resource?.name ?? "");
   const subjectIsAgent = subject !== undefined && subject.name === schema.agentType;
-  const chain = resolveChain(world.registry, question, subjectIsAgent, given.at, given.rules);
+  const { verification } = given.forwarded ?? {};
+  const parts = {
+    subjectIsAgent,
+    subjectMayBeUser: !subjectIsAgent && (schema.userType === undefined || subject?.name === schema.userType),
+    ...(verification && "tokens" in verification ? { tokens: verification.tokens } : {}),
+  };
+  const resolved = resolveChain(world.registry, question, parts, given.at, given.rules);
+  const chain = inputs.agentKey === undefined ? resolved : keyed(resolved);
   const facts: Facts = {
     id: given.id,
     ...(given.batch ? { batch: given.batch } : {}),
@@ -241,7 +251,9 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     config: given.config,
     supportedObligations: [...caller.obligations, ...obligationsIn(question)],
     ...agentKeyOf(inputs, chain),
+    ...identityOf(chain, given.forwarded, inputs),
   };
+  if (verification && "refusal" in verification) return { ...facts, refusal: verification.refusal };
   try {
     const types = typesOf(subject, resource, action, question);
     if (chain.hops.length > 0 && schema.agentType === undefined)
@@ -288,6 +300,32 @@ const agentKeyOf = ({ agentKey }: Inputs, { actor }: Chain): Pick<Facts, "agentK
   agentKey === undefined
     ? {}
     : { agentKey: { hash: hashKey(agentKey), ...(actor ? { actor: actor.id } : {}) } };
+
+/** With the acting agent's key. What the act can't confirm, it denies: whoever is permitted was recognised by it. */
+const keyed = (chain: Chain): Chain => {
+  const assurance = chain.assurance === "asserted" ? "bearer" : chain.assurance;
+  const acts = chain.subject !== undefined && chain.subject.id === chain.actor?.id;
+  return { ...chain, assurance, ...(acts ? { subjectAssurance: assurance } : {}) };
+};
+
+/** What is kept of tokens, and how surely they say who it is. */
+const identityOf = (
+  { assurance, subjectAssurance }: Chain,
+  forwarded: Circumstances["forwarded"],
+  { agentKey }: Inputs,
+): Pick<Facts, "identity"> => {
+  if (!forwarded)
+    return agentKey === undefined ? {} : { identity: { assurance, subjectAssurance, tokens: [] } };
+  const { verification, records } = forwarded;
+  const known = "tokens" in verification ? verification.tokens : [];
+  const tokens = records.map((record) => {
+    const token = known.find(({ slot }) => slot === record.slot);
+    if (!token) return record;
+    const { kind, issuer, jti } = token;
+    return { ...record, kind, issuer, ...(jti === undefined ? {} : { jti }) };
+  });
+  return { identity: { assurance, subjectAssurance, tokens } };
+};
 
 /** The body's key wins over the header's; tokens are no part of what is asked. */
 const idempotencyOf = (question: Question, inputs: Inputs, asker: Asker): Pick<Facts, "idempotency"> => {

@@ -37,7 +37,16 @@ export type Reason =
   | "agent_revoked"
   | "agent_expired"
   | "identity_mismatch"
+  | "token_audience"
+  | "token_issuer"
+  | "token_type"
+  | "token_algorithm"
   | "token_expired"
+  | "token_not_yet_valid"
+  | "token_crit"
+  | "token_replayed"
+  | "token_proof"
+  | "token_keys_unreachable"
   | "chain_too_deep"
   | "delegation_denied"
   | "estimate_required"
@@ -66,6 +75,21 @@ export type Named = Uid & {
 
 /** A denial that needs no policy: found while the facts were gathered. */
 export type Refusal = { reason: Reason; detail: string };
+
+/** How surely it is known who someone is: the caller says so, a token does, or a key was shown to be held. */
+export type Assurance = "asserted" | "bearer" | "proof";
+
+/** What is kept of a token. */
+export type TokenRecord = {
+  slot: "subject" | "agent" | "dpop" | "wit" | "wpt";
+  /** `sha256:` and 64 hexadecimal digits over the token. */
+  digest: string;
+  kind?: string;
+  issuer?: string;
+  jti?: string;
+};
+
+export type Identity = { assurance: Assurance; subjectAssurance: Assurance; tokens: TokenRecord[] };
 
 /**
  * The closed record a judgement may look at; nothing else. Stored as the entry's detail, so that the decision
@@ -100,6 +124,8 @@ export type Facts = {
   config: string;
   /** Obligation types that the enforcement point says it can fulfil. */
   supportedObligations: string[];
+  /** Where tokens or an agent's key were forwarded: what came of them. */
+  identity?: Identity;
   refusal?: Refusal;
   ask?: CedarAsk;
   /** What it asks of the budgets; absent where none counts it. */

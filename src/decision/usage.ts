@@ -7,7 +7,7 @@ import { actionNamed, entityTypeNamed } from "../entity/schema.ts";
 import { type CedarEntity, uidKey } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import { Problem } from "../kit/problem.ts";
-import type { Chain } from "./chain.ts";
+import type { Actors } from "./chain.ts";
 import { attributeOf, dimensionsOf, valuesOf } from "./consumption.ts";
 import type { World } from "./prepare.ts";
 import type { Claim, Dimensions } from "./question.ts";
@@ -23,7 +23,7 @@ export type UsageClaim = {
 
 export type Reported = { demand: Demand | undefined; whose: Dimensions & { run?: string }; agents: string[] };
 
-const chainOf = ({ registry }: World, id: string): Chain => {
+const chainOf = ({ registry }: World, id: string): Actors => {
   const agent = registry.find(id);
   if (!agent) return { hops: [], subject: { id }, actor: { id } };
   const hops = registry.lineage(agent).map((each) => ({ id: each.id, agent: each }));
@@ -67,7 +67,7 @@ export const reportOf = (world: World, claim: UsageClaim, at: Micros): Reported 
       field: "resource.type",
     });
   const acts = subjectType.name === schema.agentType;
-  const chain: Chain = acts ? chainOf(world, claim.subject.id) : { hops: [] };
+  const chain: Actors = acts ? chainOf(world, claim.subject.id) : { hops: [] };
   const id = chain.subject?.id ?? claim.subject.id;
   const subject = entityOf(world, subjectType.name, id);
   const resource = claim.resource && resourceType && entityOf(world, resourceType.name, claim.resource.id);

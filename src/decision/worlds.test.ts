@@ -17,7 +17,13 @@ const world = (policySet: string): World => ({
     loaded: { policies: 0, entities: 0, agents: 0, budgets: 0, policyFiles: 0 },
   },
   entities: new Map(),
-  registry: { find: () => undefined, lineage: (agent) => [agent], agents: [] },
+  registry: {
+    find: () => undefined,
+    byId: () => undefined,
+    recognise: () => undefined,
+    lineage: (agent) => [agent],
+    agents: [],
+  },
 });
 
 const create = (): { worlds: Worlds; retired: [string, number][] } => {

@@ -2,6 +2,7 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { details, scopes, type Caller } from "../identity/caller.ts";
+import { isProofUrl } from "../identity/issuer.ts";
 import type { CallerStore } from "../identity/store.ts";
 import { Problem } from "../kit/problem.ts";
 import type { EntryFilter, LedgerStore } from "../ledger/store.ts";
@@ -43,6 +44,10 @@ const callerBody = z.strictObject({
   subjects: z.array(z.string()).default([]),
   agents: z.array(z.string()).default([]),
   actor_required: z.boolean().default(false),
+  token_required: z.boolean().default(false),
+  proof_urls: z
+    .array(z.string().refine(isProofUrl, "must be an https URL without user, query and fragment"))
+    .default([]),
   obligations: z.array(z.string()).default([]),
 });
 
@@ -81,6 +86,8 @@ const shownCaller = (caller: Added): Record<string, unknown> => ({
   subjects: caller.subjects,
   agents: caller.agents,
   actor_required: caller.actorRequired,
+  token_required: caller.tokenRequired ?? false,
+  proof_urls: caller.proofUrls ?? [],
   obligations: caller.obligations,
   ...(caller.addedAt === undefined ? {} : { added_at: caller.addedAt }),
   ...(caller.revokedAt === undefined ? {} : { revoked_at: caller.revokedAt }),
@@ -97,8 +104,17 @@ const addCaller =
   ({ guard, callers, limits }: AdminParts): Endpoint =>
   async (c) => {
     await guard(c, "admin");
-    const { key_hash, actor_required, ...rest } = shaped(callerBody, await readBody(c, limits));
-    const caller: Caller = { ...rest, keyHash: key_hash, actorRequired: actor_required };
+    const { key_hash, actor_required, token_required, proof_urls, ...rest } = shaped(
+      callerBody,
+      await readBody(c, limits),
+    );
+    const caller: Caller = {
+      ...rest,
+      keyHash: key_hash,
+      actorRequired: actor_required,
+      tokenRequired: token_required,
+      proofUrls: proof_urls,
+    };
     await callers.addCaller(caller);
     return jsonAnswer(201, shownCaller(caller));
   };

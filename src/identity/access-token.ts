@@ -9,8 +9,9 @@ import {
 } from "jose";
 import { Problem } from "../kit/problem.ts";
 import type { Caller } from "./caller.ts";
-import { issuerKeys, type KeyTimes, usualKeyTimes } from "./issuer-keys.ts";
+import { issuerKeys } from "./issuer-keys.ts";
 import { defaultAlgorithms, type TokenIssuer } from "./issuer.ts";
+import { type KeyTimes, usualKeyTimes } from "./key-times.ts";
 
 const lengthMax = 8192;
 
@@ -50,11 +51,12 @@ const checkClaims = ({ iat, sub, jti }: JWTPayload): void => {
 export const createTokenVerifier = (
   issuers: readonly TokenIssuer[],
   times: KeyTimes = usualKeyTimes,
+  keysOf: (issuer: TokenIssuer) => JWTVerifyGetKey = (issuer) => issuerKeys(issuer, times),
 ): TokenVerifier => {
   const configured = new Map(issuers.map((issuer) => [issuer.issuer, issuer]));
   const keys = new Map<string, JWTVerifyGetKey>();
   const verify = async (token: string, issuer: TokenIssuer, mine: readonly Caller[]): Promise<Caller> => {
-    const key = keys.get(issuer.issuer) ?? issuerKeys(issuer, times);
+    const key = keys.get(issuer.issuer) ?? keysOf(issuer);
     keys.set(issuer.issuer, key);
     const { payload } = await jwtVerify(token, key, {
       issuer: issuer.issuer,

@@ -1,9 +1,11 @@
 /** Who asks: an `Authorization` header to a caller, by API key or access token. */
 import { Problem } from "../kit/problem.ts";
+import type { JWTVerifyGetKey } from "jose";
 import { createTokenVerifier } from "./access-token.ts";
 import { type Caller, scopes } from "./caller.ts";
 import type { TokenIssuer } from "./issuer.ts";
 import { hashKey, sameHash } from "./key.ts";
+import { usualKeyTimes } from "./key-times.ts";
 
 export type Authenticate = (authorization: string) => Caller | Promise<Caller>;
 
@@ -11,6 +13,8 @@ export type AuthenticateParts = {
   callers: () => readonly Caller[];
   adminKeyHash: string;
   issuers: readonly TokenIssuer[];
+  /** Where issuers' keys are, shared with others that need them. */
+  keysOf?: (issuer: TokenIssuer) => JWTVerifyGetKey;
 };
 
 const refused = (): Problem =>
@@ -23,8 +27,13 @@ const tokenPattern = /^[\w-]+\.[\w-]+\.[\w-]*$/;
  * An authenticator over the callers of the moment. Keys answer at once; tokens may have to wait for their issuer's.
  * @throws Problem `unauthenticated`, without telling what was wrong
  */
-export const createAuthenticator = ({ callers, adminKeyHash, issuers }: AuthenticateParts): Authenticate => {
-  const verifyToken = createTokenVerifier(issuers);
+export const createAuthenticator = ({
+  callers,
+  adminKeyHash,
+  issuers,
+  keysOf,
+}: AuthenticateParts): Authenticate => {
+  const verifyToken = createTokenVerifier(issuers, usualKeyTimes, keysOf);
   const admin: Caller = {
     name: "admin",
     scopes: [...scopes],

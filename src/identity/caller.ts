@@ -20,6 +20,10 @@ export type Caller = {
   agents: string[];
   /** Whether every question must name an acting agent. */
   actorRequired: boolean;
+  /** Whether tokens must vouch for the subject and the acting agent of every question. */
+  tokenRequired?: boolean;
+  /** URLs that proofs of possession may be for; where it names none, the service's. */
+  proofUrls?: string[];
   /** Obligation types that it can always fulfil. */
   obligations: string[];
 };

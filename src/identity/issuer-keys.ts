@@ -2,29 +2,12 @@
  * The public keys of token issuers: from a file, a URL, or the issuer's own metadata (RFC 8414), never from anything a
  * token says. Keys that can't be had are an operating error, not a wrong token.
  */
-import { readFile } from "node:fs/promises";
-import {
-  createLocalJWKSet,
-  createRemoteJWKSet,
-  customFetch,
-  errors,
-  type JSONWebKeySet,
-  type JWTVerifyGetKey,
-} from "jose";
+import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { Problem } from "../kit/problem.ts";
 import { isSafeUrl, type TokenIssuer } from "./issuer.ts";
-
-/** How long requests to an issuer may take, and how often it may be asked again, in milliseconds. */
-export type KeyTimes = {
-  timeoutMs: number;
-  /** After a key id that the set doesn't hold: anyone can invent those. */
-  cooldownMs: number;
-  /** After a failure. */
-  retryMs: number;
-};
-
-export const usualKeyTimes: KeyTimes = { timeoutMs: 3000, cooldownMs: 10_000, retryMs: 1000 };
+import { createKeySet, keysInFile } from "./key-set.ts";
+import { type KeyTimes, usualKeyTimes } from "./key-times.ts";
 
 const metadataBytesMax = 65_536;
 
@@ -68,31 +51,11 @@ const discover = async (issuer: string, timeoutMs: number): Promise<URL> => {
   throw failure;
 };
 
-const fileShape = z.custom<JSONWebKeySet>(
-  (value) => typeof value === "object" && value !== null && "keys" in value && Array.isArray(value.keys),
-  "expected a JSON Web Key Set",
-);
+/** How long keys on disk are relied on: reading them costs little, and one that was taken out shall be out. */
+const fileAgeMaxMs = 10_000;
 
-/** A look-up in a file, which is read again for an unknown key id: keys rotate on disk too. */
-const fromFile = (path: string, { cooldownMs }: KeyTimes): JWTVerifyGetKey => {
-  let readAt = 0;
-  let keys: JWTVerifyGetKey | undefined;
-  const read = async (): Promise<JWTVerifyGetKey> => {
-    readAt = performance.now();
-    keys = createLocalJWKSet(fileShape.parse(JSON.parse(await readFile(path, "utf8"))));
-    return keys;
-  };
-  return async (header, token) => {
-    const known = keys ?? (await read());
-    try {
-      return await known(header, token);
-    } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || performance.now() - readAt < cooldownMs)
-        throw error;
-    }
-    return (await read())(header, token);
-  };
-};
+const fromFile = (path: string, times: KeyTimes): JWTVerifyGetKey =>
+  createKeySet({ read: keysInFile(path), select: (key) => key, ageMaxMs: () => fileAgeMaxMs, times });
 
 /** Asks, but after a failure not again for a while: whoever sends tokens can't make the service hammer an issuer. */
 const unlessJustFailed = <T>(ask: () => Promise<T>, retryMs: number): (() => Promise<T>) => {

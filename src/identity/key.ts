@@ -2,7 +2,8 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 
 const prefix = "remit_";
-const agentPrefix = "remit_agent_";
+/** How agents' keys begin. */
+export const agentKeyPrefix = "remit_agent_";
 
 /** `sha256:` and 64 hexadecimal digits. A plain hash suffices: a key is 256 random bits, which no one can guess. */
 export const hashKey = (key: string): string => `sha256:${createHash("sha256").update(key).digest("hex")}`;
@@ -16,11 +17,11 @@ const freshKey = (start: string): { key: string; keyHash: string } => {
 export const newKey = (): { key: string; keyHash: string } => freshKey(prefix);
 
 /** A fresh key of an agent and what is kept of it. */
-export const newAgentKey = (): { key: string; keyHash: string } => freshKey(agentPrefix);
+export const newAgentKey = (): { key: string; keyHash: string } => freshKey(agentKeyPrefix);
 
 /** Whether a text has the form of an agent's key. */
 export const isAgentKey = (text: string): boolean =>
-  text.startsWith(agentPrefix) && /^[\w-]{43}$/.test(text.slice(agentPrefix.length));
+  text.startsWith(agentKeyPrefix) && /^[\w-]{43}$/.test(text.slice(agentKeyPrefix.length));
 
 /** Whether two hashes are equal, in time that tells nothing of where they differ. */
 export const sameHash = (a: string, b: string): boolean => {

@@ -33,7 +33,7 @@ const factsText = (json: SchemaJson, { ids, units }: Declared): string => {
   const human = user === undefined ? "" : `on_behalf_of?: ${user}, `;
   return `namespace Remit {
   type Budget = { limit: Long, used: Long, held: Long, remaining: Long, percent: Long, resets_at?: datetime };
-  type Facts = { now: datetime, run?: String, caller: String, assurance: String, ${actor}${human}chain_length: Long, estimate?: { ${amounts} }, budgets: { ${named} } };
+  type Facts = { now: datetime, run?: String, caller: String, assurance: String, subject_assurance: String, ${actor}${human}chain_length: Long, estimate?: { ${amounts} }, budgets: { ${named} } };
 }
 `;
 };

@@ -1,0 +1,62 @@
+/** What a question bears in `context.remit.tokens`: taken out before anything is gathered, so that nothing keeps it. */
+import { agentKeyPrefix } from "../identity/key.ts";
+import type { ForwardedTokens } from "../identity/verification.ts";
+import { sha256 } from "../kit/digest.ts";
+import { isObject } from "../kit/json.ts";
+import { Problem } from "../kit/problem.ts";
+import type { Question, TokenRecord } from "./question.ts";
+
+const names = ["subject", "agent", "dpop", "wit", "wpt", "method", "url"] as const;
+
+const lengthMax = 8192;
+
+const field = (name: string): string => `context.remit.tokens.${name}`;
+
+/** Agents' own keys are none of the tokens here, and nobody's to be shown, not even one that is misspelt. */
+const isAgentKey = (text: string): boolean => text.startsWith(agentKeyPrefix);
+
+export type Taken = { question: Question; tokens?: ForwardedTokens };
+
+/**
+ * The tokens of a question, and the question without them; an agent's key stays.
+ * @throws Problem `invalid_request` for an unknown name or what can't be a token; never tells what it was
+ */
+export const takeTokens = (question: Question): Taken => {
+  const remit = question.context?.["remit"];
+  if (!isObject(remit) || !isObject(remit["tokens"])) return { question };
+  const { tokens: given, ...inputs } = remit;
+  const tokens: ForwardedTokens = {};
+  const kept: { agent?: string } = {};
+  for (const [name, value] of Object.entries(given)) {
+    const known = names.find((each) => each === name);
+    if (known === undefined) {
+      const unknown = name.length > 64 || !/^[\w-]+$/.test(name) ? "tokens" : `tokens.${name}`;
+      throw new Problem("invalid_request", `context.remit.${unknown} is not a key of context.remit.tokens`, {
+        field: `context.remit.${unknown}`,
+      });
+    }
+    if (value === null) continue;
+    if (typeof value !== "string" || value === "" || value.length > lengthMax)
+      throw new Problem(
+        "invalid_request",
+        `${field(name)} must be a string of 1 to ${lengthMax} characters`,
+        {
+          field: field(name),
+        },
+      );
+    if (known === "agent" && isAgentKey(value)) kept.agent = value;
+    else tokens[known] = value;
+  }
+  const rest = kept.agent === undefined ? inputs : { ...inputs, tokens: kept };
+  const bare = { ...question, context: { ...question.context, remit: rest } };
+  return Object.keys(tokens).length === 0 ? { question: bare } : { question: bare, tokens };
+};
+
+const slots = ["subject", "agent", "dpop", "wit", "wpt"] as const;
+
+/** What may be kept of tokens: that they were there, by digest. */
+export const tokenRecords = (tokens: ForwardedTokens): TokenRecord[] =>
+  slots.flatMap((slot) => {
+    const token = tokens[slot];
+    return token === undefined ? [] : [{ slot, digest: `sha256:${sha256(token).toString("hex")}` }];
+  });
