@@ -221,6 +221,9 @@ describe("remit caller", () => {
       "--agent",
       "x*",
       "--actor-required",
+      "--token-required",
+      "--proof-url",
+      "https://tools.example.org/",
       "--obligation",
       "log",
     ];
@@ -249,6 +252,8 @@ describe("remit caller", () => {
         subjects: ["User::a,b", "User::c"],
         agents: ["x*"],
         actor_required: true,
+        token_required: true,
+        proof_urls: ["https://tools.example.org/"],
         obligations: ["log"],
         added_at: expect.any(String),
       },

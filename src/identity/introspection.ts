@@ -59,7 +59,8 @@ const checked = (answer: AccessClaims, { issuer, audiences }: ForwardedIssuer): 
   const audience = new Set([answer["aud"]].flat());
   if (!audiences.some((name) => audience.has(name)))
     throw new TokenRefused("token_audience", "the claim `aud` of the opaque token is not accepted");
-  return answer;
+  // A client on its own has no subject of another name (RFC 7662 §2.2 lets it be left out).
+  return { sub: answer["client_id"], ...answer };
 };
 
 /** A question to issuers, its answers kept for at most half a minute and as long as the token lives. */
