@@ -79,9 +79,9 @@ export const startAuthorizationServer = async (): Promise<AuthorizationServer> =
   const issuer = await listening(server);
   const provider = new Provider(issuer, {
     clients,
-    jwks: { keys: [jwk as { kty: string }] },
+    jwks: { keys: [jwk] },
     findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
-    extraTokenClaims: (_ctx, token) => ("extra" in token ? (token.extra as Record<string, unknown>) : {}),
+    extraTokenClaims: (_ctx, token) => ("extra" in token ? token.extra : {}),
     enabledJWA: { clientAuthSigningAlgValues: ["ES256"] },
     features: {
       clientCredentials: { enabled: true },
@@ -98,16 +98,16 @@ export const startAuthorizationServer = async (): Promise<AuthorizationServer> =
   });
   provider.registerGrantType(
     loginGrant,
-    async (ctx) => issue(provider, ctx, ctx.oidc.params!["login"] as string, {}),
+    async (ctx) => issue(provider, ctx, String(ctx.oidc.params?.["login"]), {}),
     ["login", "resource"],
   );
   provider.registerGrantType(
     exchangeGrant,
     async (ctx) => {
       const keys = createLocalJWKSet({ keys: [publicJwk] });
-      const { payload } = await jwtVerify(ctx.oidc.params!["subject_token"] as string, keys, { issuer });
+      const { payload } = await jwtVerify(String(ctx.oidc.params?.["subject_token"]), keys, { issuer });
       const before = payload["act"] ?? { iss: issuer, sub: payload["client_id"] };
-      const act = { iss: issuer, sub: ctx.oidc.client!.clientId, act: before };
+      const act = { iss: issuer, sub: ctx.oidc.client?.clientId, act: before };
       return issue(provider, ctx, payload.sub!, { act });
     },
     ["subject_token", "subject_token_type", "resource"],

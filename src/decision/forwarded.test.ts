@@ -2,7 +2,6 @@
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import Sqlite from "better-sqlite3";
 import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import {
@@ -14,6 +13,7 @@ import {
 } from "../../conformance-tests/service.ts";
 import { sha256 } from "../kit/digest.ts";
 import { hashKey } from "../identity/key.ts";
+import { openDatabase } from "../store/sqlite/open.ts";
 import {
   type AuthorizationServer,
   exchangeGrant,
@@ -56,7 +56,6 @@ const toolUrl = "https://tools.example.org/mcp";
 
 let as: AuthorizationServer;
 let service: TestService;
-const logged: string[] = [];
 
 beforeAll(async () => {
   as = await startAuthorizationServer();
@@ -419,7 +418,7 @@ describe("what is malformed is told without the token", () => {
 test("of tokens, only digest, issuer and id are kept", async () => {
   const agent = await exchanged(await login("orchestrator"));
   const id = (await ask({ tokens: { agent }, idempotencyKey: "kept" })).headers.get("remit-decision");
-  const db = new Sqlite(join(service.dir, "data/remit.db"), { readonly: true });
+  const db = openDatabase(join(service.dir, "data/remit.db"));
   const body = db
     .prepare<[string], string>("select body from detail join entry using (idx) where id = ?")
     .pluck()
@@ -443,7 +442,6 @@ test("of tokens, only digest, issuer and id are kept", async () => {
   const signature = agent.split(".")[2]!;
   for (const name of readdirSync(join(service.dir, "data")))
     expect([name, readFileSync(join(service.dir, "data", name)).includes(signature)]).toEqual([name, false]);
-  expect(logged.join("")).not.toContain(signature);
 });
 
 test("a retry with fresh tokens is the same question", async () => {

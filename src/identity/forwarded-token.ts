@@ -57,7 +57,11 @@ export const svidAlgorithms: string[] = ["ES", "PS", "RS"].flatMap((family) =>
 type Unverified = { typ: string; kid: unknown; claims: JWTPayload };
 
 /** @throws TokenRefused for what is no JWT, or demands an extension: none is understood (RFC 7515 §4.1.11) */
-export const readUnverified = (token: string, what: string): Unverified => {
+export const readUnverified = (
+  token: string,
+  what: string,
+  broken: "token_type" | "token_proof" = "token_type",
+): Unverified => {
   try {
     const { crit, typ, kid } = decodeProtectedHeader(token);
     if (crit !== undefined) throw new TokenRefused("token_crit", `the ${what} has critical headers`);
@@ -69,7 +73,7 @@ export const readUnverified = (token: string, what: string): Unverified => {
     };
   } catch (error) {
     if (error instanceof TokenRefused) throw error;
-    throw new TokenRefused("token_type", `the ${what} is no JWT`);
+    throw new TokenRefused(broken, `the ${what} is no JWT`);
   }
 };
 

@@ -63,11 +63,14 @@ export const createKeySet = ({ read, select, ageMaxMs, times }: KeySetParts): JW
     } catch (error) {
       failure = { at: performance.now(), error };
       throw error;
-    } finally {
-      pending = undefined;
     }
   };
-  const refresh = (): Promise<Held> => (pending ??= readNow());
+  const refresh = (): Promise<Held> => {
+    pending ??= readNow().finally(() => {
+      pending = undefined;
+    });
+    return pending;
+  };
   return async (header, token) => {
     const fresh = held !== undefined && performance.now() - held.at < held.ageMaxMs;
     const current = fresh ? held! : await refresh();

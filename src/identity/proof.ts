@@ -76,7 +76,7 @@ const verifyProof = async (
   key: Parameters<typeof jwtVerify>[1],
   nowMs: number,
 ): Promise<JWTPayload> => {
-  readUnverified(proof, "proof");
+  readUnverified(proof, "proof", "token_proof");
   try {
     const { payload } = await jwtVerify(proof, key, {
       typ,
