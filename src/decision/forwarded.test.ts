@@ -444,6 +444,20 @@ test("of tokens, only digest, issuer and id are kept", async () => {
     expect([name, readFileSync(join(service.dir, "data", name)).includes(signature)]).toEqual([name, false]);
 });
 
+test("an answer under an idempotency key is none for another agent, nor for less than was shown", async () => {
+  const idempotencyKey = "mine";
+  expect(await outcome({ tokens: { agent: await login("worker") }, idempotencyKey })).toBe("permit");
+  const others = [
+    { agent: await login("orchestrator") },
+    { agent: await exchanged(await login("orchestrator")) },
+    undefined,
+  ];
+  for (const tokens of others)
+    expect(await outcome({ ...(tokens ? { tokens } : {}), idempotencyKey })).toBe("422 idempotency_mismatch");
+  expect(await outcome({ tokens: { agent: "x.y.z" }, idempotencyKey })).toBe("token_type");
+  expect(await outcome({ tokens: { agent: await login("stranger") }, idempotencyKey })).toBe("agent_unknown");
+});
+
 test("a retry with fresh tokens is the same question", async () => {
   const first = await login("worker");
   const second = await login("worker");

@@ -233,7 +233,7 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     dryRun: inputs.dryRun,
     ...(inputs.run === undefined ? {} : { run: inputs.run }),
     ...(inputs.parentRun === undefined ? {} : { parentRun: inputs.parentRun }),
-    ...idempotencyOf(question, inputs, asker),
+    ...idempotencyOf(question, inputs, asker, given.forwarded && chain),
     question: withoutTokens(question),
     subject: chain.subject ? namedHop(schema, chain.subject) : namedClaim(subject, question.subject),
     subjectActs: subjectIsAgent,
@@ -253,7 +253,8 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     ...agentKeyOf(inputs, chain),
     ...identityOf(chain, given.forwarded, inputs),
   };
-  if (verification && "refusal" in verification) return { ...facts, refusal: verification.refusal };
+  if (verification && "refusal" in verification)
+    return { ...withoutKey(facts), refusal: verification.refusal };
   try {
     const types = typesOf(subject, resource, action, question);
     if (chain.hops.length > 0 && schema.agentType === undefined)
@@ -327,14 +328,30 @@ const identityOf = (
   return { identity: { assurance, subjectAssurance, tokens } };
 };
 
-/** The body's key wins over the header's; tokens are no part of what is asked. */
-const idempotencyOf = (question: Question, inputs: Inputs, asker: Asker): Pick<Facts, "idempotency"> => {
+/** Whoever bears no valid token is not the one who asked before: its denial is its own. */
+const withoutKey = ({ idempotency: _key, ...facts }: Facts): Facts => facts;
+
+/**
+ * The body's key wins over the header's. Tokens are no part of what is asked, so that a retry may bear fresh ones; whom
+ * they show, and how surely, is: the answer to one agent is none to another.
+ */
+const idempotencyOf = (
+  question: Question,
+  inputs: Inputs,
+  asker: Asker,
+  vouched: Chain | undefined,
+): Pick<Facts, "idempotency"> => {
   const key = inputs.idempotencyKey ?? asker.idempotencyKey;
-  if (key === undefined) return {};
+  if (key === undefined || vouched?.refusal) return {};
   const { remit, ...context } = withoutTokens(question).context ?? {};
   const kept = isObject(remit) ? remit : {};
-  const fingerprint = sha256(canonicalJson({ ...question, context: { ...context, remit: kept } }));
-  return { idempotency: { key, fingerprint: fingerprint.toString("base64url") } };
+  const by = vouched && {
+    chain: vouched.hops.map(({ id }) => id),
+    actor: vouched.actor?.id ?? null,
+    assurance: [vouched.assurance, vouched.subjectAssurance],
+  };
+  const asked = { ...question, context: { ...context, remit: kept }, ...(by ? { by } : {}) };
+  return { idempotency: { key, fingerprint: sha256(canonicalJson(asked)).toString("base64url") } };
 };
 
 /** What the enforcement point says it can fulfil (Obligations profile): advice to us, so malformed is none. */

@@ -8,6 +8,9 @@ import { bundleKeys, type TrustDomain } from "./trust-domain.ts";
 /** A source that couldn't be had when it was last asked. */
 export type Unreachable = { source: string; since: string; error: string };
 
+/** How long a failure counts where nothing but a token can show that it is over. */
+const rememberedMs = 60_000;
+
 export type KeySources = {
   ofIssuer: (issuer: TokenIssuer) => JWTVerifyGetKey;
   ofTrustDomain: (domain: TrustDomain, use: "jwt-svid" | "wit-svid") => JWTVerifyGetKey;
@@ -32,7 +35,7 @@ export const createKeySources = (
   times: KeyTimes = usualKeyTimes,
 ): KeySources => {
   const finders = new Map<string, JWTVerifyGetKey>();
-  const missing = new Map<string, Unreachable>();
+  const missing = new Map<string, Unreachable & { at: number }>();
   const asked = new Set<string>();
   const watch: KeySources["watch"] = async (source, ask, isFault) => {
     asked.add(source);
@@ -42,9 +45,10 @@ export const createKeySources = (
       return answer;
     } catch (error) {
       if (!isFault(error)) missing.delete(source);
-      else if (!missing.has(source)) {
+      else {
         const text = error instanceof Error ? error.message : String(error);
-        missing.set(source, { source, since: new Date().toISOString(), error: text });
+        const since = missing.get(source)?.since ?? new Date().toISOString();
+        missing.set(source, { source, since, error: text, at: performance.now() });
       }
       throw error;
     }
@@ -78,7 +82,10 @@ export const createKeySources = (
         if (missing.has(source) || !asked.has(source))
           void Promise.resolve(find(nobodysKey, nobodysToken)).catch(() => undefined);
     },
-    unreachable: () => [...missing.values()],
+    unreachable: () =>
+      [...missing.values()]
+        .filter(({ source, at }) => finders.has(source) || performance.now() - at < rememberedMs)
+        .map(({ at: _at, ...told }) => told),
     times,
   };
 };
