@@ -402,6 +402,22 @@ describe("a caller that must forward tokens", () => {
   });
 });
 
+test("an agent's key goes together with a token for whom it acts", async () => {
+  const admin = readFileSync(join(service.dir, "data/admin.key"), "utf8").trim();
+  const made = await post(
+    `${service.url}/v1/agents/worker-agent/keys`,
+    { name: "test" },
+    { authorization: `Bearer ${admin}` },
+  );
+  const agent = String(made.body["key"]);
+  const tokens = { agent, subject: await login("webapp") };
+  for (const caller of ["pep", "strict"])
+    expect(await outcome({ action: "borne", agent: "worker-agent", tokens, caller })).toBe("permit");
+  expect(await outcome({ agent: "orchestrator-agent", tokens })).toBe("identity_mismatch");
+  expect(await outcome({ subject: "User::bob", agent: "worker-agent", tokens })).toBe("identity_mismatch");
+  expect(await outcome({ agent: "worker-agent", tokens: { agent }, caller: "strict" })).toBe("403 forbidden");
+});
+
 describe("what is malformed is told without the token", () => {
   test.each<[string, unknown, string]>([
     ["an unknown name", { bearer: "hush" }, "context.remit.tokens.bearer"],

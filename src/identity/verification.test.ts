@@ -676,6 +676,21 @@ describe("an opaque token", () => {
   });
 });
 
+test("a token that is bound in two ways is refused, though one of them is proven", async () => {
+  const jkt = await calculateJwkThumbprint(workload.jwk);
+  const proven = async (cnf: object): Promise<string> => {
+    const agent = await accessToken({ claims: { cnf } });
+    const dpop = await sign({
+      claims: { jti: crypto.randomUUID(), htm: "POST", htu: proofUrl, iat: now(), ath: hash(agent) },
+      header: { typ: "dpop+jwt", kid: undefined, jwk: { ...workload.jwk, kid: undefined } },
+      pair: workload,
+    });
+    return outcome({ agent, dpop });
+  };
+  expect(await proven({ jkt })).toBe("verified");
+  expect(await proven({ jkt, "x5t#S256": "x" })).toBe("token_proof");
+});
+
 test("what is refused never tells what the token says", async () => {
   for (const [, , forge] of wrongAccessTokens) {
     const agent = await accessToken({ ...forge(), claims: { filler: "hush", ...forge().claims } });
