@@ -109,3 +109,41 @@ export const covers = (wide: CompiledPolicy, narrow: CompiledPolicy, actions: re
   coversScope(wide.principal, narrow.principal) &&
   coversScope(wide.resource, narrow.resource) &&
   actions.every((action) => !namesAction(narrow.action, action) || namesAction(wide.action, action));
+
+const scopeKey = (scope: Scope): string => {
+  switch (scope.kind) {
+    case "any":
+      return "*";
+    case "equal":
+      return `=${uidKey(scope.uid)}`;
+    case "in":
+      return `<${uidKey(scope.uid)}`;
+    case "is":
+      return `:${scope.type}${scope.in ? `<${uidKey(scope.in)}` : ""}`;
+  }
+};
+
+/** The keys of all scopes that let everything through that this one does. */
+const coveringScopeKeys = (scope: Scope): string[] => {
+  const own = scopeKey(scope);
+  switch (scope.kind) {
+    case "any":
+      return [own];
+    case "equal":
+      return ["*", own, `<${uidKey(scope.uid)}`, `:${scope.uid.type}`];
+    case "in":
+      return ["*", own];
+    case "is":
+      return scope.in ? ["*", own, `:${scope.type}`, `<${uidKey(scope.in)}`] : ["*", own];
+  }
+};
+
+/** Under which a policy is found by `coveringKeys`. */
+export const headKey = ({ principal, resource }: CompiledPolicy): string =>
+  `${scopeKey(principal)} ${scopeKey(resource)}`;
+
+/** The keys of all heads that can cover this one: where there are many policies, few need to be compared. */
+export const coveringKeys = ({ principal, resource }: CompiledPolicy): string[] =>
+  coveringScopeKeys(principal).flatMap((key) =>
+    coveringScopeKeys(resource).map((other) => `${key} ${other}`),
+  );

@@ -11,7 +11,16 @@ import type { Finding, Rule } from "../policy/finding.ts";
 import { outlineOf } from "../policy/outline.ts";
 import type { CompiledPolicy } from "../policy/policy-set.ts";
 import type { SourceFile } from "../policy/schema-source.ts";
-import { type Action, actionsIn, actionsOf, canBeIn, covers, typesIn } from "./heads.ts";
+import {
+  type Action,
+  actionsIn,
+  actionsOf,
+  canBeIn,
+  coveringKeys,
+  covers,
+  headKey,
+  typesIn,
+} from "./heads.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 type Condition = { kind: string; body: unknown };
@@ -200,7 +209,14 @@ const meaning = ({ policy: { effect, principal, action, resource }, conditions }
 /** Compares each policy with the ones without conditions: the others can't be told from their heads. */
 const overlaps = (subjects: readonly Subject[], { actions }: World): Finding[] => {
   const first = new Map<string, CompiledPolicy>();
-  const broad = subjects.filter(({ conditions }) => conditions.length === 0);
+  const broad = new Map<string, Subject[]>();
+  for (const subject of subjects) {
+    if (subject.conditions.length > 0) continue;
+    const key = headKey(subject.policy);
+    const filed = broad.get(key) ?? [];
+    broad.set(key, filed);
+    filed.push(subject);
+  }
   return subjects.flatMap((subject): Finding[] => {
     const { policy } = subject;
     const twin = first.get(meaning(subject));
@@ -209,7 +225,9 @@ const overlaps = (subjects: readonly Subject[], { actions }: World): Finding[] =
     if (twin)
       return [warning("duplicate-policy", `${named(policy)} says the same as ${where(twin)}`, policy.place)];
     first.set(meaning(subject), policy);
-    const wider = broad.filter((other) => other.policy !== policy && covers(other.policy, policy, actions));
+    const wider = coveringKeys(policy)
+      .flatMap((key) => broad.get(key) ?? [])
+      .filter((other) => other.policy !== policy && covers(other.policy, policy, actions));
     const forbid = wider.find((other) => other.policy.effect === "forbid");
     if (policy.effect === "permit" && forbid) {
       const message = `${named(policy)} can never permit: ${where(forbid.policy)} forbids all of it`;
