@@ -1,5 +1,10 @@
 /** The compiled engine is Cedar's equal in random cases, the same ones each time; `npm run fuzz` runs others. */
 import { expect, test } from "vitest";
+import { convertValue } from "../../src/entity/convert.ts";
+import type { SchemaModel } from "../../src/entity/schema.ts";
+import { createCedar } from "../../src/policy/cedar.ts";
+import { fromJson } from "../../src/policy/value.ts";
+import { extensionTexts } from "./extension-boundaries.ts";
 import { fuzz } from "./differential.ts";
 
 const firstSeed = 1;
@@ -19,3 +24,21 @@ test(
     expect(found.left / found.cases).toBeLessThan(1 / 100);
   },
 );
+
+test("what a request may say as an extension value, both engines read: neither is asked what it can't", () => {
+  const cedar = createCedar();
+  const schema: SchemaModel = { types: new Map(), typeNames: new Map(), actionNames: new Map() };
+  let taken = 0;
+  for (const name of ["decimal", "ipaddr", "datetime", "duration"] as const)
+    for (const text of extensionTexts) {
+      const converted = convertValue(schema, text, { kind: "extension", name }, "x");
+      if (!("value" in converted)) continue;
+      taken++;
+      const { value } = converted;
+      expect(() => fromJson(value)).not.toThrow();
+      expect(cedar.call((module) => module.checkParseContext({ context: { x: value } }))).toEqual({
+        type: "success",
+      });
+    }
+  expect(taken).toBeGreaterThan(100);
+});

@@ -307,3 +307,18 @@ export const spanTable: readonly string[] = [
   ),
   ...notSpans.map((text) => `duration("${text}") == duration("${text}")`),
 ];
+
+/** All the texts above, whatever they are meant for. */
+export const extensionTexts: readonly string[] = [
+  ...decimals,
+  ...notDecimals,
+  ...addresses,
+  ...oddAddresses,
+  ...moments,
+  ...notMoments,
+  ...spans,
+  ...notSpans,
+  "1970-01-01T00:00:00.123456Z",
+  "1970-01-01T00:00:00.123000Z",
+  "1970-01-01T00:00:00.1Z",
+];
