@@ -3,8 +3,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { post, startTestService } from "../conformance-tests/service.ts";
 import { startEngine, type Trip } from "./app-engine.ts";
 import { ledgerFile, mismatchFile } from "./data-directory.ts";
+import { readAdminKey } from "./identity/admin-key.ts";
 import { systemClock } from "./kit/clock.ts";
 import { createCompiledEngine } from "./policy/compiled-engine.ts";
 import type { Engine, EngineMode } from "./policy/engine.ts";
@@ -110,3 +112,33 @@ test("with Cedar alone, nothing is compared and nothing written", async () => {
   expect(started.messages).toEqual([]);
   expect(existsSync(mismatchFile(data))).toBe(false);
 });
+
+test.each([
+  ["compiled", false, "compiled", "remit_engine_tripped 0"],
+  ["checked", false, "checked", "remit_engine_tripped 0"],
+  ["reference", true, "reference", "remit_engine_tripped 0"],
+  ["compiled", true, "reference", "remit_engine_tripped 1"],
+])(
+  "a service on `%s`, tripped before: %s, records %s and shows %s",
+  async (mode, tripped, engine, metric) => {
+    const service = await startTestService({
+      files: tripped ? { "data/engine-mismatch.json": "{}" } : {},
+      settings: { engine: mode },
+    });
+    try {
+      const question = {
+        subject: { type: "user", id: "alice" },
+        action: { name: "read" },
+        resource: { type: "record", id: "record-1" },
+      };
+      expect((await post(`${service.url}/access/v1/evaluation`, question)).body).toEqual({ decision: true });
+      const headers = { authorization: `Bearer ${readAdminKey(service.config.data)}` };
+      const ledger = await fetch(`${service.url}/v1/ledger/entries`, { headers });
+      expect(await ledger.json()).toMatchObject({ entries: [{ engine }] });
+      const metrics = await fetch(`${service.url}/metrics`, { headers });
+      expect(await metrics.text()).toContain(metric);
+    } finally {
+      await service.close();
+    }
+  },
+);
