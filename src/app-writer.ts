@@ -10,23 +10,31 @@ import { admit, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
 import type { Bound } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
-import { systemClock } from "./kit/clock.ts";
+import { type Clock, systemClock } from "./kit/clock.ts";
+import { Problem } from "./kit/problem.ts";
 import { serveCalls } from "./kit/thread.ts";
+import { readLedgerKeys } from "./ledger/key-file.ts";
 import type { Engine, EngineMode } from "./policy/engine.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { ledgerHandlers } from "./store/sqlite/threaded.ts";
 
+/** `data` holds the ledger's keys; `known` are checkpoints that were published. */
 export type WriterStart = {
   file: string;
   data: string;
+  known: readonly string[];
   engine: EngineMode;
   pagesMax?: number;
   sinks: readonly Sink[];
 };
 
-/** What the thread tells on its own, for the log: a judgement that broke, an alert that was raised, an engine that tripped. */
-export type WriterWarning = { warning: string } | { alert: string } | { tripped: string };
+/** What the thread tells on its own: a judgement that broke, an alert that was raised, an engine that tripped, a checkpoint that was signed. */
+export type WriterNews =
+  | { warning: string }
+  | { alert: string }
+  | { tripped: string }
+  | { checkpoint: string };
 
 const lapseIntervalMs = 500;
 
@@ -64,17 +72,46 @@ const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void =
   port.on("message", (message: ToJudge) => port.postMessage(take(message)));
 };
 
-const start = ({ file, data, engine: mode, pagesMax, sinks }: WriterStart): void => {
+const checkpointIntervalMs = 1000;
+
+/** Takes entries into the tree between questions; a long way to go is gone in steps. Gives the newest checkpoint. */
+const startTree = (ledger: Ledger, clock: Clock, tell: (news: WriterNews) => void): (() => string) => {
+  let published = "";
+  const publish = (checkpoint: string): string => {
+    if (checkpoint !== published) tell({ checkpoint });
+    return (published = checkpoint);
+  };
+  let failed = "";
+  const step = (): void => {
+    try {
+      const { more, signed } = ledger.integrate(clock());
+      failed = "";
+      if (signed !== undefined) publish(signed);
+      if (more) setImmediate(step);
+    } catch (error) {
+      const why =
+        error instanceof Problem && error.cause !== undefined ? errorText(error.cause) : errorText(error);
+      if (why !== failed) tell({ warning: `no checkpoint can be signed: ${why}` });
+      failed = why;
+    }
+  };
+  setInterval(step, checkpointIntervalMs).unref();
+  const newest = (): string => publish(ledger.checkpoint(clock()));
+  newest();
+  return newest;
+};
+
+const start = ({ file, data, known, engine: mode, pagesMax, sinks }: WriterStart): void => {
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
   const clock = systemClock();
-  const warn = (warning: string): void => port.postMessage({ warning } satisfies WriterWarning);
-  const tell = ({ title, text }: Alert): void =>
-    port.postMessage({ alert: `${title}: ${text}` } satisfies WriterWarning);
+  const news = (told: WriterNews): void => port.postMessage(told);
+  const warn = (warning: string): void => news({ warning });
+  const tell = ({ title, text }: Alert): void => news({ alert: `${title}: ${text}` });
   const engine = startEngine(
     { mode, data, clock },
     {
-      onTripped: (tripped) => port.postMessage({ tripped } satisfies WriterWarning),
+      onTripped: (tripped) => news({ tripped }),
       onTrip: (trip) => {
         try {
           ledger.tripEngine(trip);
@@ -91,11 +128,14 @@ const start = ({ file, data, engine: mode, pagesMax, sinks }: WriterStart): void
       return engine.mode();
     },
   };
-  const ledger: Ledger = openLedger(
-    file,
-    bound,
-    pagesMax === undefined ? { warn, tell, sinks } : { warn, tell, sinks, pagesMax },
-  );
+  const ledger: Ledger = openLedger(file, bound, {
+    warn,
+    tell,
+    sinks,
+    tree: { keys: readLedgerKeys(data), known, at: clock() },
+    ...(pagesMax === undefined ? {} : { pagesMax }),
+  });
+  const checkpoint = startTree(ledger, clock, news);
   // A lapse is due whether or not anyone asks.
   const lapse = (): void => {
     try {
@@ -107,6 +147,11 @@ const start = ({ file, data, engine: mode, pagesMax, sinks }: WriterStart): void
   setInterval(lapse, lapseIntervalMs).unref();
   serveCalls(port, {
     ...ledgerHandlers(ledger),
+    checkpoint,
+    close: () => {
+      checkpoint();
+      ledger.close();
+    },
     connect: (loader: MessagePort) => takePolicies(loader, engine, ledger),
     retire: ({ policySet, worlds }: { policySet: string; worlds: number }) =>
       engine.retire(policySet, worlds),

@@ -1,7 +1,8 @@
 /** The composition root: joins the rooms into a service. */
+import { randomBytes } from "node:crypto";
 import { Worker } from "node:worker_threads";
 import { startTokens, type Tokens } from "./app-tokens.ts";
-import type { WriterStart } from "./app-writer.ts";
+import type { WriterNews, WriterStart } from "./app-writer.ts";
 import { createDelivery, type Delivery } from "./alert/deliver.ts";
 import type { OutboxStore } from "./alert/store.ts";
 import { createDirectory } from "./agent/directory.ts";
@@ -23,6 +24,8 @@ import { adminKey } from "./identity/admin-key.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { type CallerList, createCallerList } from "./identity/caller-list.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
+import { createPublisher, knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
+import { ledgerKeys } from "./ledger/key-file.ts";
 import { type LoadError, loadErrorText } from "./kit/place.ts";
 import { Problem } from "./kit/problem.ts";
 import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
@@ -54,21 +57,22 @@ type Writer = { calls: Calls; worker: Worker };
 const startWriter = (
   config: Config,
   pagesMax: number | undefined,
-  { log, metrics }: { log: Logger; metrics: Metrics },
+  { log, metrics, publisher }: { log: Logger; metrics: Metrics; publisher: Publisher },
 ): Writer => {
   const start: WriterStart = {
     file: ledgerFile(config.data),
     data: config.data,
     engine: config.engine,
+    known: knownCheckpoints(config.data, config.ledger.anchor),
     sinks: config.alerts,
     ...(pagesMax === undefined ? {} : { pagesMax }),
   };
   const worker = new Worker(threadUrl("app-writer"), { workerData: start });
-  worker.on("message", (message: Partial<{ warning: string; alert: string; tripped: string }>) => {
-    if (message.warning !== undefined)
-      log.error({ warning: message.warning }, "a judgement broke and was denied");
-    if (message.alert !== undefined) log.warn({ alert: message.alert }, "alert");
-    if (message.tripped !== undefined) {
+  worker.on("message", (message: WriterNews | { n: number }) => {
+    if ("warning" in message) log.error({ warning: message.warning }, "the writer warns");
+    if ("alert" in message) log.warn({ alert: message.alert }, "alert");
+    if ("checkpoint" in message) publisher.publish(message.checkpoint);
+    if ("tripped" in message) {
       metrics.engineTripped();
       log.error({ engine: message.tripped }, "the compiled engine isn't used");
     }
@@ -197,6 +201,7 @@ type Running = {
   ledger: ThreadedLedger;
   writer: Writer;
   delivery: Delivery;
+  publisher: Publisher;
   unlock: () => void;
 };
 
@@ -209,6 +214,7 @@ const stop = async ({
   ledger,
   writer,
   delivery,
+  publisher,
   unlock,
 }: Running): Promise<void> => {
   await server.close(config.shutdownGraceMs);
@@ -216,6 +222,7 @@ const stop = async ({
   await loader.stop();
   await ledger.close();
   await writer.worker.terminate();
+  await publisher.settled();
   unlock();
   log.info("stopped");
 };
@@ -234,6 +241,7 @@ const identityOf = (
 
 const needsCallers = (): Problem =>
   new Problem("not_ready", "listening beyond loopback needs callers: add one first", { field: "listen" });
+
 const deciderOf = (
   config: Config,
   parts: Pick<DeciderParts, "store" | "worlds" | "clock" | "verify">,
@@ -258,6 +266,23 @@ const guardOf = ({ issuers }: Config, { callers, keyHash, keysOf, open }: GuardP
     open,
   });
 
+/** How a new log is called: as configured, after the identity, or by chance. */
+const originOf = ({ identity, ledger: { origin } }: Config): { wanted?: string; usual: string } => ({
+  ...(origin === undefined ? {} : { wanted: origin }),
+  usual:
+    identity === undefined
+      ? `localhost/remit-${randomBytes(4).toString("hex")}`
+      : `${identity.replace(/^https?:\/\//, "")}/ledger`,
+});
+
+/** Publishes checkpoints under the ledger's keys, which are made at the first start. */
+const publisherOf = (config: Config, log: Logger): Publisher => {
+  ledgerKeys(config.data, originOf(config));
+  return createPublisher(config.data, config.ledger.anchor, (error) =>
+    log.error({ err: error }, "a checkpoint could not be published"),
+  );
+};
+
 /**
  * Starts the service: takes the data directory, opens the ledger, loads the folders, listens.
  * @throws Problem `not_ready` naming what is in the way
@@ -269,7 +294,8 @@ export const startService = async (config: Config, options: ServiceOptions = {})
   const undo: (() => unknown)[] = [() => lock.release()];
   try {
     const admin = adminKey(config.data);
-    const writer = startWriter(config, options.ledgerPagesMax, { log, metrics });
+    const publisher = publisherOf(config, log);
+    const writer = startWriter(config, options.ledgerPagesMax, { log, metrics, publisher });
     undo.push(() => writer.worker.terminate());
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
     const worlds = worldsOf(writer, log);
@@ -305,13 +331,13 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const delivery = startDelivery(config, outbox, clock, log);
     const server: HttpServer = await startHttp(app, config.listen);
     lock.announce({ url: server.url });
+    const running = { config, log, loader, delivery, publisher, unlock: () => lock.release() };
     const { loaded } = worlds.current().head;
     return {
       url: server.url,
       summary: summaryOf(server.url, config, loaded, open()),
       boundLedger: (pagesMax) => writer.calls.call("bound", pagesMax),
-      close: () =>
-        stop({ config, log, server, loader, ledger, writer, delivery, unlock: () => lock.release() }),
+      close: () => stop({ ...running, server, ledger, writer }),
     };
   } catch (error) {
     for (const step of undo.reverse()) await step();

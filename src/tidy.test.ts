@@ -13,8 +13,8 @@ const rooms: Record<string, readonly string[]> = {
   kit: [],
   ...Object.fromEntries(domain.map((room) => [room, ["kit"]])),
   authzen: ["kit"],
-  // Callers and issuers are configured in identity's words, sinks in those of alerts.
-  config: ["kit", "identity", "alert"],
+  // Callers and issuers are configured in identity's words, sinks in those of alerts, anchors in those of the ledger.
+  config: ["kit", "identity", "alert", "ledger"],
   telemetry: ["kit", "config"],
   decision: ["kit", ...domain],
   // A store is told how to judge when it is opened: it knows what is kept, not the engine and not the deciding.

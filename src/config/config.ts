@@ -3,6 +3,7 @@ import type { Sink } from "../alert/sink.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { ForwardedIssuer } from "../identity/issuer.ts";
 import type { TrustDomain } from "../identity/trust-domain.ts";
+import type { Anchor } from "../ledger/anchor.ts";
 
 export type Config = {
   /** The AuthZEN identity (`policy_decision_point`), an https URL; absent: none is configured. */
@@ -21,6 +22,8 @@ export type Config = {
   trustDomains: TrustDomain[];
   /** URLs that proofs of possession may be for, where a caller's record names none. */
   proofUrls: string[];
+  /** The log's name, where it isn't left to the first start, and where its checkpoints go besides. */
+  ledger: { origin?: string; anchor?: Anchor };
   /** Whether agents that are not registered may act. */
   unregisteredAgents: boolean;
   bodyBytesMax: number;

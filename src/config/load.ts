@@ -124,6 +124,12 @@ const callerOf = (caller: ConfigFile["callers"][number]): Caller => ({
   obligations: caller.obligations,
 });
 
+const ledgerOf = ({ origin, anchor }: ConfigFile["ledger"], base: string): Config["ledger"] => ({
+  ...(origin === undefined ? {} : { origin }),
+  ...(anchor?.file === undefined ? {} : { anchor: { file: resolve(base, anchor.file) } }),
+  ...(anchor?.url === undefined ? {} : { anchor: { url: anchor.url } }),
+});
+
 const configOf = (
   file: ConfigFile,
   paths: Record<(typeof folders)[number], string>,
@@ -136,6 +142,7 @@ const configOf = (
   callers: file.callers.map(callerOf),
   ...tokensOf(file, base),
   alerts: file.alerts.map((sink) => sinkOf(sink, base)),
+  ledger: ledgerOf(file.ledger, base),
   unregisteredAgents: file.unregistered_agents,
   bodyBytesMax: file.body_bytes_max,
   jsonDepthMax: file.json_depth_max,
@@ -237,6 +244,7 @@ const fileForm = (config: Config): Record<string, unknown> => ({
     allow_private: allowPrivate,
     types: [...types],
   })),
+  ledger: config.ledger,
   unregistered_agents: config.unregisteredAgents,
   body_bytes_max: config.bodyBytesMax,
   json_depth_max: config.jsonDepthMax,

@@ -5,6 +5,7 @@ import {
   configShape,
   introspectionSettings,
   issuerSettings,
+  ledgerSettings,
   oauthSettings,
   type Setting,
   sinkSettings,
@@ -53,6 +54,12 @@ ${oauthSettings.map(fieldLine).join("\n")}
 Each is told of alerts by a signed webhook (Standard Webhooks) or a Slack-compatible message. Try one with \`remit alert test\`.
 
 ${sinkSettings.map(fieldLine).join("\n")}
+
+## ledger
+
+How checkpoints are signed, anchored and verified: [the ledger](../ledger.md).
+
+${ledgerSettings.map(fieldLine).join("\n")}
 
 ## issuers
 

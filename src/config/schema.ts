@@ -58,6 +58,10 @@ export type ConfigFile = {
   }[];
   proof_urls: string[];
   alerts: SinkFile[];
+  ledger: {
+    origin?: string | undefined;
+    anchor?: { file?: string | undefined; url?: string | undefined } | undefined;
+  };
   unregistered_agents: boolean;
   body_bytes_max: number;
   json_depth_max: number;
@@ -195,6 +199,22 @@ const trustDomainShape = z
     path: ["bundle_url"],
   });
 
+const ledgerShape = z.strictObject({
+  origin: z
+    .string()
+    .regex(/^[^\s+]{1,200}$/, "must be a name without spaces and `+`, best a host and a path")
+    .optional()
+    .describe("Name of the log and its keys, fixed at the first start; default: after the identity"),
+  anchor: z
+    .strictObject({
+      file: z.string().min(1).optional().describe("A file that each checkpoint is appended to"),
+      url: safeUrl.optional().describe("An https URL that each checkpoint is posted to"),
+    })
+    .refine(({ file, url }) => (file === undefined) !== (url === undefined), "needs either file or url")
+    .optional()
+    .describe("Where checkpoints go besides: out of reach of whoever can write the data directory"),
+});
+
 /** An AuthZEN identity (§9.1.1): https, except on the machine itself, without query, fragment and trailing slash. */
 const isIdentity = (text: string): boolean => isSafeUrl(text) && !/[?]|\/$/.test(text);
 
@@ -253,6 +273,7 @@ const shape = z.strictObject({
     .superRefine(unique("name", ({ name }) => name))
     .default([])
     .describe("Who hears of alerts: signed webhooks and Slack-compatible messages"),
+  ledger: ledgerShape.default({}).describe("The log's name, and where its checkpoints are anchored"),
   unregistered_agents: z.boolean().default(false).describe("Whether agents that are not registered may act"),
   body_bytes_max: whole(1024, 16_777_216).default(1_048_576).describe("Largest request body, in bytes"),
   json_depth_max: whole(8, 100).default(64).describe("Deepest nesting of a request body"),
@@ -316,6 +337,7 @@ export const settings: readonly Setting[] = settingsOf(shape);
 export const callerSettings: readonly Setting[] = settingsOf(callerShape);
 export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oauth.unwrap());
 export const sinkSettings: readonly Setting[] = settingsOf(sinkFields);
+export const ledgerSettings: readonly Setting[] = settingsOf(ledgerShape);
 export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
 export const introspectionSettings: readonly Setting[] = settingsOf(issuerShape.shape.introspection.unwrap());
 export const trustDomainSettings: readonly Setting[] = settingsOf(trustDomainShape);

@@ -1,7 +1,11 @@
 /** Answers as bytes: every one is JSON, bears the request's id, and is written in one place. */
 import type { Problem } from "../kit/problem.ts";
 
-export type Answer = { status: number; body: string; headers?: Record<string, string> };
+export type Answer = {
+  status: number;
+  body: string | Uint8Array<ArrayBuffer>;
+  headers?: Record<string, string>;
+};
 
 const json = { "Content-Type": "application/json" } as const;
 

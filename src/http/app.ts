@@ -13,6 +13,7 @@ import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
 import { addKillRoutes } from "./kill-routes.ts";
 import { addRegistryRoutes } from "./registry-routes.ts";
+import { addLedgerRoutes } from "./ledger-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
 
 export type HttpParts = AuthzenParts &
@@ -41,6 +42,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   };
   addAuthzenRoutes(app, parts, add);
   addAdminRoutes(app, parts, add);
+  addLedgerRoutes(app, parts, add);
   addHoldRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);
   addAgentRoutes(app, parts, add);

@@ -51,7 +51,9 @@ export const callThread = (worker: Worker, code: ProblemCode): Calls => {
   let n = 0;
   let ended: Error | undefined;
   const end = (cause: unknown): void => {
-    ended ??= new Problem(code, "a thread of the service ended", { cause });
+    // A thread that refuses to start says why in words that may be shown.
+    const said = cause instanceof Error && cause.name === "Problem" ? cause.message : undefined;
+    ended ??= new Problem(code, said ?? "a thread of the service ended", { cause });
     for (const call of open.values()) call.reject(ended);
     open.clear();
   };

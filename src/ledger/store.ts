@@ -1,5 +1,6 @@
 /** What the ledger needs kept and found again. */
 import type { Micros } from "../kit/clock.ts";
+import type { TileName } from "./tile.ts";
 
 /**
  * An entry as it is listed: the record, with what the mapping and detail rows still know. What decisions alone have
@@ -53,7 +54,24 @@ export type EntryFilter = {
   cursor?: number;
 };
 
+/** That an entry is in the tree of a checkpoint. */
+export type Inclusion = {
+  index: number;
+  size: number;
+  leafHash: Uint8Array;
+  path: Uint8Array[];
+  checkpoint: string;
+};
+
 export type LedgerStore = {
+  /** The newest checkpoint, of all entries so far. */
+  checkpoint: () => Promise<string>;
+  /** Bytes of a tile or bundle within the newest checkpoint; undefined where it has none of that width. */
+  tile: (name: TileName) => Promise<Uint8Array | undefined>;
+  /** @throws Problem `not_found` where the newest checkpoint doesn't reach */
+  inclusion: (index: number) => Promise<Inclusion>;
+  /** @throws Problem as `inclusion`; `invalid_request` for sizes that nothing can be proved of */
+  consistency: (from: number, to: number) => Promise<Uint8Array[]>;
   /** Entries in index order as asked; `next` is the cursor of the next page, absent at the end. */
   entries: (filter: EntryFilter) => Promise<{ entries: EntryView[]; next?: number }>;
   /** Whether the ledger takes entries: the last commit held, or a trial write does. Otherwise why not. */

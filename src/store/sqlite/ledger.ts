@@ -48,6 +48,7 @@ import { createKills, killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
+import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
 
 export type LedgerOptions = OpenOptions & {
   /** Told of judgements that threw: each denied its own question. */
@@ -56,6 +57,8 @@ export type LedgerOptions = OpenOptions & {
   sinks?: readonly Sink[];
   /** Hears of each alert as well, once, for the log. */
   tell?: (alert: Alert) => void;
+  /** The keys that sign the tree; without them the tree is read only. */
+  tree?: TreeOptions;
 };
 
 /** One act of a commit. */
@@ -97,6 +100,11 @@ export type Ledger = {
   agentOfKey: (hash: string, at: Micros) => string | undefined;
   outbox: OutboxRows;
   entries: (filter: EntryFilter) => { entries: EntryView[]; next?: number };
+  tree: TreeRows;
+  /** Takes committed entries into the tree, a step at a time, and signs a checkpoint when it has all. */
+  integrate: (at: Micros) => { more: boolean; signed?: string };
+  /** The newest checkpoint, after taking in everything. */
+  checkpoint: (at: Micros) => string;
   writable: () => { ok: true } | { ok: false; error: string };
   /** Records that the compiled engine differed from Cedar, and tells of it. */
   tripEngine: (trip: EngineTrip) => void;
@@ -244,6 +252,57 @@ const budgetOf = (book: Room["book"], id: string): Budget => {
   return budget;
 };
 
+type Writes = {
+  /** Runs a write; when it fails, nothing of it stays, in the file or in memory. */
+  durable: <T>(act: () => T) => T;
+  /** Extends the tree; what can't be extended consistently isn't appended to any more either. */
+  extend: <T>(act: () => T) => T;
+  writable: Ledger["writable"];
+};
+
+/** `forget` drops what was remembered of a write that failed. */
+const createWrites = (db: Database, forget: () => void): Writes => {
+  let failure: string | undefined;
+  let halted: Problem | undefined;
+  const durable: Writes["durable"] = (act) => {
+    if (halted) throw new Problem("ledger_unavailable", halted.detail, { cause: halted });
+    try {
+      const value = act();
+      failure = undefined;
+      return value;
+    } catch (error) {
+      if (error instanceof Problem) throw error;
+      failure = errorText(error);
+      if (db.inTransaction) db.exec("rollback");
+      forget();
+      throw new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was decided", {
+        cause: error,
+      });
+    }
+  };
+  return {
+    durable,
+    extend: (act) =>
+      durable(() => {
+        try {
+          return act();
+        } catch (error) {
+          if (error instanceof Problem) halted = error;
+          throw error;
+        }
+      }),
+    writable: () => {
+      if (halted) return { ok: false, error: halted.detail };
+      try {
+        if (failure !== undefined) durable(() => tryWrite(db));
+        return { ok: true };
+      } catch {
+        return { ok: false, error: failure ?? "unknown" };
+      }
+    },
+  };
+};
+
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
@@ -259,26 +318,13 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     desk ??= createDesk(db, tell);
     return { desk, book };
   };
-  let failure: string | undefined;
+  const writes = createWrites(db, () => (desk = undefined));
+  const { durable } = writes;
+  const rows = treeRows(db);
+  const tree = options.tree && createTree(db, rows, options.tree);
   const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room(), commands));
   const lapse = db.transaction((at: Micros) => perform.lapse(room(), at));
 
-  /** Runs a write; when it fails, nothing of it stays, in the file or in memory. */
-  const durable = <T>(act: () => T): T => {
-    try {
-      const value = act();
-      failure = undefined;
-      return value;
-    } catch (error) {
-      if (error instanceof Problem) throw error;
-      failure = errorText(error);
-      if (db.inTransaction) db.exec("rollback");
-      desk = undefined;
-      throw new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was decided", {
-        cause: error,
-      });
-    }
-  };
   const keepSet = db.prepare("insert or ignore into policy_set (digest, body, kept_at) values (?, ?, ?)");
   const commit = (commands: readonly Command[]): Done[] => durable(() => commitAll.immediate(commands));
   return {
@@ -298,14 +344,10 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       views.accounts(room().desk.accounts, budgetOf(book, id), at, limit, after),
     ...readsOf(db),
     outbox,
-    writable: () => {
-      try {
-        if (failure !== undefined) durable(() => tryWrite(db));
-        return { ok: true };
-      } catch {
-        return { ok: false, error: failure ?? "unknown" };
-      }
-    },
+    tree: rows,
+    integrate: (at) => (tree ? writes.extend(() => tree.step(at)) : { more: false }),
+    checkpoint: (at) => (tree ? writes.extend(() => tree.checkpoint(at)) : (rows.newest()?.note ?? "")),
+    writable: () => writes.writable(),
     tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),
     keepPolicySet: ({ digest, body }) =>
       void durable(() => keepSet.run(digest, body, new Date().toISOString())),

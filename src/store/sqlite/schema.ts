@@ -3,6 +3,7 @@ import type { Database } from "better-sqlite3";
 import { Problem } from "../../kit/problem.ts";
 import { outboxTables } from "./outbox.ts";
 import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.ts";
+import { treeTables } from "./schema-tree.ts";
 
 /** Each step leads from the version of its position to the next. */
 const steps: readonly string[] = [
@@ -218,6 +219,7 @@ const steps: readonly string[] = [
   agentKeyTables,
   agentTables,
   delegationTables,
+  treeTables,
 ];
 
 /** The version that `migrate` leads to. */

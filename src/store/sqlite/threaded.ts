@@ -21,6 +21,7 @@ import type { CallerStore } from "../../identity/store.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
 import type { EntryFilter, LedgerStore } from "../../ledger/store.ts";
+import type { TileName } from "../../ledger/tile.ts";
 import type { PolicySetStore } from "../../policy/store.ts";
 import type { Caller } from "../../identity/caller.ts";
 import type {
@@ -54,6 +55,9 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   agentKeys: (agent: string) => ledger.agentKeys(agent),
   agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
   entries: (filter: EntryFilter) => ledger.entries(filter),
+  tile: (name: TileName) => ledger.tree.tile(name),
+  inclusion: (index: number) => ledger.tree.inclusion(index),
+  consistency: ({ from, to }: { from: number; to: number }) => ledger.tree.consistency(from, to),
   writable: () => ledger.writable(),
   keepPolicySet: (set: { digest: string; body: string }) => ledger.keepPolicySet(set),
   addCaller: (caller: Caller) => ledger.addCaller(caller),
@@ -150,6 +154,10 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     usage: (query) => calls.call("usage", query),
     auditBalances: () => calls.call("auditBalances", undefined),
     entries: (filter) => calls.call("entries", filter),
+    checkpoint: () => calls.call("checkpoint", undefined),
+    tile: (name) => calls.call("tile", name),
+    inclusion: (index) => calls.call("inclusion", index),
+    consistency: (from, to) => calls.call("consistency", { from, to }),
     writable: () => calls.call("writable", undefined),
     keepPolicySet: (set) => calls.call("keepPolicySet", set),
     addCaller: (caller) => calls.call("addCaller", caller),

@@ -1,0 +1,91 @@
+/** The ledger's proofs, and the log as C2SP tlog-tiles serves it, below `/v1/ledger/log`. */
+import type { Hono } from "hono";
+import { z } from "zod";
+import { Problem } from "../kit/problem.ts";
+import { parseHead, receiptText } from "../ledger/checkpoint.ts";
+import type { LedgerStore } from "../ledger/store.ts";
+import { parseTilePath } from "../ledger/tile.ts";
+import { type Answer, jsonAnswer } from "./answer.ts";
+import type { Add, Endpoint } from "./endpoint.ts";
+import type { Guard } from "./guard.ts";
+import { shaped } from "./shaped.ts";
+
+export type LedgerParts = { guard: Guard; ledger: LedgerStore };
+
+/** The prefix of the log, as tlog-tiles calls it. */
+const logPath = "/v1/ledger/log";
+
+const count = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const inclusionQuery = z.strictObject({ index: count });
+const consistencyQuery = z.strictObject({ from: count, to: count });
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+
+const textAnswer = (body: string): Answer => ({
+  status: 200,
+  body,
+  headers: { "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store" },
+});
+
+const checkpoint =
+  ({ guard, ledger }: LedgerParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    return textAnswer(await ledger.checkpoint());
+  };
+
+const inclusion =
+  ({ guard, ledger }: LedgerParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    const { index } = shaped(inclusionQuery, c.req.query());
+    await ledger.checkpoint();
+    const found = await ledger.inclusion(index);
+    return jsonAnswer(200, {
+      index,
+      size: found.size,
+      leaf_hash: base64(found.leafHash),
+      proof: found.path.map(base64),
+      checkpoint: found.checkpoint,
+      receipt: receiptText(found),
+    });
+  };
+
+const consistency =
+  ({ guard, ledger }: LedgerParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    const { from, to } = shaped(consistencyQuery, c.req.query());
+    const note = await ledger.checkpoint();
+    const proof = await ledger.consistency(from, to);
+    return jsonAnswer(200, {
+      from,
+      to,
+      proof: proof.map(base64),
+      ...(parseHead(note)?.size === to ? { checkpoint: note } : {}),
+    });
+  };
+
+/** A tile never changes, so whoever may read it may keep it. */
+const tile =
+  ({ guard, ledger }: LedgerParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    const name = parseTilePath(c.req.path.slice(logPath.length + 1));
+    const bytes = name && (await ledger.tile(name));
+    if (!bytes) throw new Problem("not_found", "the log has no such tile");
+    const headers = {
+      "Content-Type": "application/octet-stream",
+      "Cache-Control": "private, max-age=31536000, immutable",
+    };
+    return { status: 200, body: new Uint8Array(bytes), headers };
+  };
+
+/** Adds `/v1/ledger/checkpoint`, `/v1/ledger/proof/…` and the log. */
+export const addLedgerRoutes = (app: Hono, parts: LedgerParts, add: Add): void => {
+  add(app, "get", "/v1/ledger/checkpoint", checkpoint(parts));
+  add(app, "get", "/v1/ledger/proof/inclusion", inclusion(parts));
+  add(app, "get", "/v1/ledger/proof/consistency", consistency(parts));
+  add(app, "get", `${logPath}/checkpoint`, checkpoint(parts));
+  add(app, "get", `${logPath}/tile/*`, tile(parts));
+};
