@@ -1,6 +1,7 @@
 /** `remit ledger …`: what was decided. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { EntryFilter, EntryView } from "../ledger/store.ts";
+import { verifyCommand } from "./ledger-verify.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing } from "./table.ts";
 
@@ -120,17 +121,22 @@ const list = async (options: ListOptions): Promise<void> => {
 };
 
 export const ledgerCommand = (): Command =>
-  new Command("ledger").description("read the ledger").addCommand(
-    withCommonOptions(new Command("list"))
-      .description("list entries, oldest first")
-      .option("--agent <id>", "only entries of this agent, as subject or actor")
-      .addOption(new Option("--decision <outcome>", "only this outcome").choices(["permit", "deny"]))
-      .option("--resource <type::id>", "only entries about this resource", parseResource)
-      .option("--from <time>", "from this instant on: RFC 3339, YYYY-MM-DD, or how long ago (24h)", (text) =>
-        parseInstant(text),
-      )
-      .option("--to <time>", "before this instant", (text) => parseInstant(text))
-      .option("--limit <n>", "at most the newest N (default: 100 as a table, else all)", parseLimit)
-      .addOption(new Option("--format <format>", "how to print").choices(formats).default("table"))
-      .action(list),
-  );
+  new Command("ledger")
+    .description("read, export and verify the ledger")
+    .addCommand(verifyCommand())
+    .addCommand(
+      withCommonOptions(new Command("list"))
+        .description("list entries, oldest first")
+        .option("--agent <id>", "only entries of this agent, as subject or actor")
+        .addOption(new Option("--decision <outcome>", "only this outcome").choices(["permit", "deny"]))
+        .option("--resource <type::id>", "only entries about this resource", parseResource)
+        .option(
+          "--from <time>",
+          "from this instant on: RFC 3339, YYYY-MM-DD, or how long ago (24h)",
+          (text) => parseInstant(text),
+        )
+        .option("--to <time>", "before this instant", (text) => parseInstant(text))
+        .option("--limit <n>", "at most the newest N (default: 100 as a table, else all)", parseLimit)
+        .addOption(new Option("--format <format>", "how to print").choices(formats).default("table"))
+        .action(list),
+    );

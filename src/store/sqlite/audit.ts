@@ -1,5 +1,6 @@
 /** Recomputes every balance from the entries' own bytes and compares: what the ledger says and what accounts hold must agree. */
 import type { Database } from "better-sqlite3";
+import { sumKey, type Sums } from "../../ledger/verify.ts";
 
 /** A window of an account that differs, or a hold whose lines do. */
 export type BalanceFault = { budget: string; account: string; start: number; message: string };
@@ -7,17 +8,14 @@ export type BalanceFault = { budget: string; account: string; start: number; mes
 type MoveRecord = { budget: string; account: string; start: number; used?: number; held?: number };
 type PeriodRow = { budget: string; account: string; start: number; used: number; held: number; open: number };
 
-const keyOf = (budget: string, account: string, start: number): string =>
-  JSON.stringify([budget, account, start]);
-
 /** Sums of the moves of all entries by window; accounts by pseudonym. */
-const sumsOf = (db: Database): Map<string, { used: number; held: number }> => {
-  const sums = new Map<string, { used: number; held: number }>();
+const sumsOf = (db: Database): Sums => {
+  const sums: Sums = new Map();
   const leaves = db.prepare<[], Buffer>("select leaf from entry order by idx").pluck();
   for (const leaf of leaves.iterate()) {
     const { rec } = JSON.parse(leaf.toString("utf8")) as { rec: { moves?: MoveRecord[] } };
     for (const { budget, account, start, used = 0, held = 0 } of rec.moves ?? []) {
-      const key = keyOf(budget, account, start);
+      const key = sumKey(budget, account, start);
       const sum = sums.get(key) ?? { used: 0, held: 0 };
       sums.set(key, { used: sum.used + used, held: sum.held + held });
     }
@@ -26,8 +24,7 @@ const sumsOf = (db: Database): Map<string, { used: number; held: number }> => {
 };
 
 /** What differs; empty where everything agrees: `used` and `held` with the entries, `held` with the open holds. */
-export const auditBalances = (db: Database): BalanceFault[] => {
-  const sums = sumsOf(db);
+export const auditBalances = (db: Database, sums: Sums = sumsOf(db)): BalanceFault[] => {
   const faults: BalanceFault[] = [];
   const rows = db.prepare<[], PeriodRow>(
     `select a.budget, a.name as account, p.start, p.used, p.held,
@@ -42,7 +39,7 @@ export const auditBalances = (db: Database): BalanceFault[] => {
     .pluck();
   for (const { budget, account, start, used, held, open } of rows.iterate()) {
     const name = pseudonym.get(budget, account);
-    const key = keyOf(budget, name ?? "", start);
+    const key = sumKey(budget, name ?? "", start);
     const sum = sums.get(key) ?? { used: 0, held: 0 };
     sums.delete(key);
     const fault = (message: string): void => void faults.push({ budget, account, start, message });

@@ -1,0 +1,115 @@
+/** Verification as the CLI needs it: of a database, an export or a running service, by keys and checkpoints given. */
+import { createReadStream, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { ledgerFile } from "./data-directory.ts";
+import { Problem } from "./kit/problem.ts";
+import { checkpointFile } from "./ledger/anchor.ts";
+import { readVerifiers, verifierFile } from "./ledger/key-file.ts";
+import type { LogSource } from "./ledger/log-source.ts";
+import { parseVerifierKey, type VerifierKey } from "./ledger/note.ts";
+import { tilePath } from "./ledger/tile.ts";
+import { checkpointsOf, type Found, openAll } from "./ledger/trust.ts";
+import type { Verified } from "./ledger/verify.ts";
+import { verifyExport, verifyLog } from "./ledger/verify-log.ts";
+import { verifyDatabase } from "./store/sqlite/verify.ts";
+
+/** What is to be verified. */
+export type Target =
+  | { kind: "data"; dir: string }
+  | { kind: "export"; file: string }
+  | { kind: "server"; url: string; token: string | undefined };
+
+export type Given = {
+  /** Verifier keys, or files of them. */
+  keys: readonly string[];
+  /** Files of checkpoints that the verifier has. */
+  checkpoints: readonly string[];
+  /** Files that checkpoints were anchored in. */
+  anchors: readonly string[];
+};
+
+const keysOf = (texts: readonly string[]): VerifierKey[] =>
+  texts.flatMap((text) => {
+    const key = parseVerifierKey(text);
+    if (key) return [key];
+    if (existsSync(text)) return readVerifiers(text);
+    throw new Problem("invalid_request", `\`${text}\` is neither a key nor a file of keys`, { field: "key" });
+  });
+
+const checkpointsIn = (file: string): Found[] => checkpointsOf(file, readFileSync(file, "utf8"));
+
+/** A log behind HTTP, as C2SP tlog-tiles has it. `token` authenticates where the log is not public. */
+export const logAt = (prefix: string, token: string | undefined): LogSource => {
+  const get = async (path: string): Promise<Response> => {
+    const url = `${prefix.replace(/\/$/, "")}/${path}`;
+    const response = await fetch(
+      url,
+      token === undefined ? {} : { headers: { Authorization: `Bearer ${token}` } },
+    );
+    if (!response.ok) throw new Problem("not_found", `${url} answered ${response.status}`);
+    return response;
+  };
+  return {
+    checkpoint: async () => (await get("checkpoint")).text(),
+    tile: async (name) => new Uint8Array(await (await get(tilePath(name))).arrayBuffer()),
+  };
+};
+
+/** From where on no checkpoint is anchored outside. */
+const anchorNote = (
+  anchors: readonly Found[],
+  keys: readonly VerifierKey[],
+  { size }: Verified,
+): string[] => {
+  const newest = openAll(anchors, keys).heads.reduce((most, head) => Math.max(most, head.size), 0);
+  return newest >= size
+    ? []
+    : [
+        `unanchored since entry ${newest}: only checkpoints kept elsewhere show a ledger that was rewritten with its key`,
+      ];
+};
+
+const verifyTarget = (
+  target: Target,
+  trust: { keys: VerifierKey[]; checkpoints: Found[] },
+  progress: (done: number) => void,
+): Promise<Verified> | Verified => {
+  switch (target.kind) {
+    case "data":
+      return verifyDatabase(ledgerFile(target.dir), trust, progress);
+    case "export": {
+      const lines = createInterface({ input: createReadStream(target.file), crlfDelay: Infinity });
+      return verifyExport(lines, trust, progress);
+    }
+    case "server":
+      return verifyLog(
+        logAt(`${target.url.replace(/\/$/, "")}/v1/ledger/log`, target.token),
+        trust,
+        progress,
+      );
+  }
+};
+
+/** Verifies, and says from where on nothing is anchored. @throws Problem for keys and files that can't be read */
+export const verify = async (
+  target: Target,
+  given: Given,
+  progress: (done: number) => void = () => undefined,
+): Promise<Verified> => {
+  const own = target.kind === "data" && given.keys.length === 0 ? verifierFile(target.dir) : undefined;
+  const keys = own === undefined ? keysOf(given.keys) : existsSync(own) ? readVerifiers(own) : [];
+  const anchors = given.anchors.flatMap(checkpointsIn);
+  const kept = target.kind === "data" ? join(checkpointFile(target.dir)) : "";
+  const checkpoints = [
+    ...anchors,
+    ...given.checkpoints.flatMap(checkpointsIn),
+    ...(kept !== "" && existsSync(kept) ? checkpointsIn(kept) : []),
+  ];
+  const verified = await verifyTarget(target, { keys, checkpoints }, progress);
+  const notes = [
+    ...(own === undefined ? [] : ["the keys are those of the data directory itself: give yours with --key"]),
+    ...anchorNote([...anchors, ...given.checkpoints.flatMap(checkpointsIn)], keys, verified),
+  ];
+  return { ...verified, notes: [...verified.notes, ...notes] };
+};
