@@ -1,4 +1,5 @@
 /** The stores as the CLI needs them: over HTTP where a service holds the data directory, else the files opened here. */
+import { existsSync } from "node:fs";
 import { z } from "zod";
 import type { Config } from "./config/config.ts";
 import { ledgerFile } from "./data-directory.ts";
@@ -7,11 +8,18 @@ import { createCallerList } from "./identity/caller-list.ts";
 import type { Caller } from "./identity/caller.ts";
 import type { CallerStore } from "./identity/store.ts";
 import { Problem, type ProblemCode, problemStatus } from "./kit/problem.ts";
-import type { EntryFilter, EntryView, LedgerStore } from "./ledger/store.ts";
-import { openLedger } from "./store/sqlite/ledger.ts";
+import { logAt } from "./app-verify.ts";
+import { type Micros, systemClock } from "./kit/clock.ts";
+import { uuidv7 } from "./kit/id.ts";
+import { knownCheckpoints } from "./ledger/anchor.ts";
+import { readLedgerKeys, signerFile } from "./ledger/key-file.ts";
+import type { EvidenceSource } from "./ledger/collect-evidence.ts";
+import type { EntryFilter, EntryView, HeadsTaken } from "./ledger/store.ts";
+import type { LogSource } from "./ledger/log-source.ts";
+import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { type Holder, tryLockData } from "./store/sqlite/lock.ts";
 
-export type Stores = { ledger: Pick<LedgerStore, "entries">; callers: CallerStore };
+export type Stores = { ledger: EvidenceSource; callers: CallerStore };
 
 const errorShape = z.object({ code: z.string(), message: z.string(), field: z.string().optional() });
 
@@ -78,8 +86,27 @@ const shownCaller = z.object({
   revoked_at: z.string().optional(),
 });
 
-const httpStores = (send: Send): Stores => ({
+const headsShape = z.object({
+  index: z.number(),
+  chain: z.string(),
+  lines: z.array(
+    z.object({ line: z.string(), index: z.number(), size: z.number(), proof: z.array(z.base64()) }),
+  ),
+});
+
+const httpStores = (send: Send, log: LogSource): Stores => ({
   ledger: {
+    ...log,
+    policySet: async (digest) =>
+      JSON.stringify(await send("GET", `/v1/ledger/policy-sets/${encodeURIComponent(digest)}`)),
+    heads: async (agent) => {
+      const { index, chain, lines } = headsShape.parse(await send("POST", "/v1/ledger/heads", { agent }));
+      const heads = lines.map(({ proof, ...line }) => ({
+        ...line,
+        path: proof.map((hash) => Buffer.from(hash, "base64")),
+      }));
+      return { index, key: chain, lines: heads };
+    },
     entries: async (filter) => {
       const { entries, next } = entriesShape.parse(await send("GET", `/v1/ledger/entries?${query(filter)}`));
       return next === undefined ? { entries } : { entries, next };
@@ -120,15 +147,39 @@ const refuse = (): never => {
   throw new Problem("not_ready", "nothing is decided while the ledger is open for reading");
 };
 
+const takenOf = (ledger: Ledger, { agent, at }: { agent: string; at: Micros }): HeadsTaken => {
+  const command = { id: uuidv7(at), at, caller: "admin", agent };
+  const [done] = ledger.commit([{ kind: "heads", command }]);
+  if (!done || "problem" in done) throw new Problem("internal", "the heads could not be logged");
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what this act gives
+  return done.value as HeadsTaken;
+};
+
 const fileStores = async (config: Config): Promise<Stores & { close: () => void }> => {
-  const ledger = openLedger(ledgerFile(config.data), { judge: refuse, admit: refuse, engine: config.engine });
+  const clock = systemClock();
+  const { data } = config;
+  // A ledger that was never served has no keys, and nothing to sign.
+  const tree = existsSync(signerFile(data))
+    ? { keys: readLedgerKeys(data), known: knownCheckpoints(data, config.ledger.anchor), at: clock() }
+    : undefined;
+  const ledger = openLedger(
+    ledgerFile(data),
+    { judge: refuse, admit: refuse, engine: config.engine },
+    tree ? { tree } : {},
+  );
   const kept: CallerStore = {
     addCaller: async (caller) => ledger.addCaller(caller),
     callers: async () => ledger.callers(),
     revokeCaller: async (name) => ledger.revokeCaller(name),
   };
   return {
-    ledger: { entries: async (filter) => ledger.entries(filter) },
+    ledger: {
+      entries: async (filter) => ledger.entries(filter),
+      checkpoint: async () => ledger.checkpoint(clock()),
+      tile: async (name) => ledger.tree.tile(name),
+      policySet: async (digest) => ledger.policySet(digest),
+      heads: async (agent) => takenOf(ledger, { agent, at: clock() }),
+    },
     callers: await createCallerList(config.callers, kept),
     close: () => ledger.close(),
   };
@@ -147,7 +198,8 @@ const senderTo = (holder: Holder | undefined, { data }: Config): Send => {
 export const withStores = async <T>(config: Config, use: (stores: Stores) => Promise<T>): Promise<T> => {
   const lock = tryLockData(config.data);
   if ("holder" in lock) {
-    return use(httpStores(senderTo(lock.holder, config)));
+    const send = senderTo(lock.holder, config);
+    return use(httpStores(send, logAt(`${lock.holder?.url}/v1/ledger/log`, readAdminKey(config.data))));
   }
   try {
     const stores = await fileStores(config);

@@ -1,5 +1,5 @@
 /** Verification as the CLI needs it: of a database, an export or a running service, by keys and checkpoints given. */
-import { createReadStream, existsSync, readFileSync } from "node:fs";
+import { closeSync, createReadStream, existsSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { ledgerFile } from "./data-directory.ts";
@@ -11,6 +11,7 @@ import { parseVerifierKey, type VerifierKey } from "./ledger/note.ts";
 import { tilePath } from "./ledger/tile.ts";
 import { checkpointsOf, type Found, openAll } from "./ledger/trust.ts";
 import type { Verified } from "./ledger/verify.ts";
+import { parseEvidence, verifyEvidence } from "./ledger/evidence.ts";
 import { verifyExport, verifyLog } from "./ledger/verify-log.ts";
 import { verifyDatabase } from "./store/sqlite/verify.ts";
 
@@ -56,12 +57,11 @@ export const logAt = (prefix: string, token: string | undefined): LogSource => {
   };
 };
 
+/** What verification came to; evidence makes claims besides. */
+export type Checked = Pick<Verified, "faults" | "notes" | "size"> & { more?: number; claims?: string[] };
+
 /** From where on no checkpoint is anchored outside. */
-const anchorNote = (
-  anchors: readonly Found[],
-  keys: readonly VerifierKey[],
-  { size }: Verified,
-): string[] => {
+const anchorNote = (anchors: readonly Found[], keys: readonly VerifierKey[], { size }: Checked): string[] => {
   const newest = openAll(anchors, keys).heads.reduce((most, head) => Math.max(most, head.size), 0);
   return newest >= size
     ? []
@@ -70,15 +70,29 @@ const anchorNote = (
       ];
 };
 
+/** Exports are lines of JSON and may be large; evidence is one value. */
+const isLines = (file: string): boolean => {
+  const handle = openSync(file, "r");
+  try {
+    const start = Buffer.alloc(16);
+    readSync(handle, start);
+    return start.toString().startsWith('{"remit_export"');
+  } finally {
+    closeSync(handle);
+  }
+};
+
 const verifyTarget = (
   target: Target,
   trust: { keys: VerifierKey[]; checkpoints: Found[] },
   progress: (done: number) => void,
-): Promise<Verified> | Verified => {
+): Promise<Checked> | Checked => {
   switch (target.kind) {
     case "data":
       return verifyDatabase(ledgerFile(target.dir), trust, progress);
     case "export": {
+      const evidence = isLines(target.file) ? undefined : parseEvidence(readFileSync(target.file, "utf8"));
+      if (evidence) return verifyEvidence(evidence, trust);
       const lines = createInterface({ input: createReadStream(target.file), crlfDelay: Infinity });
       return verifyExport(lines, trust, progress);
     }
@@ -96,7 +110,7 @@ export const verify = async (
   target: Target,
   given: Given,
   progress: (done: number) => void = () => undefined,
-): Promise<Verified> => {
+): Promise<Checked> => {
   const own = target.kind === "data" && given.keys.length === 0 ? verifierFile(target.dir) : undefined;
   const keys = own === undefined ? keysOf(given.keys) : existsSync(own) ? readVerifiers(own) : [];
   const anchors = given.anchors.flatMap(checkpointsIn);
@@ -109,7 +123,9 @@ export const verify = async (
   const verified = await verifyTarget(target, { keys, checkpoints }, progress);
   const notes = [
     ...(own === undefined ? [] : ["the keys are those of the data directory itself: give yours with --key"]),
-    ...anchorNote([...anchors, ...given.checkpoints.flatMap(checkpointsIn)], keys, verified),
+    ...(verified.claims
+      ? []
+      : anchorNote([...anchors, ...given.checkpoints.flatMap(checkpointsIn)], keys, verified)),
   ];
   return { ...verified, notes: [...verified.notes, ...notes] };
 };

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { amountText } from "../budget/message.ts";
-import { parseMoment } from "./ledger.ts";
+import { parseMoment } from "./instant.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing } from "./table.ts";
 

@@ -15,7 +15,8 @@ import {
   type TestService,
   until,
 } from "../../conformance-tests/service.ts";
-import { parseInstant, parseResource } from "./ledger.ts";
+import { parseInstant } from "./instant.ts";
+import { parseResource } from "./ledger.ts";
 import { listing, printable, printableJson, table } from "./table.ts";
 
 const main = join(repository, "dist/cli/main.js");

@@ -1,7 +1,8 @@
 /** `remit ledger verify`: recomputes everything and names what is wrong. */
 import { Command, Option } from "commander";
 import { environment } from "../config/environment.ts";
-import type { Fault, Verified } from "../ledger/verify.ts";
+import type { Checked } from "../app-verify.ts";
+import type { Fault } from "../ledger/verify.ts";
 import { collect, type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { printable, printableJson } from "./table.ts";
 
@@ -25,10 +26,11 @@ const faultLine = ({ kind, index, message }: Fault): string =>
   `${kind}: ${index === undefined ? "" : `entry ${index}: `}${message}`;
 
 /** What verification came to, for people. */
-export const reportText = ({ faults, more, notes, size }: Verified): string => {
+export const reportText = ({ faults, more = 0, notes, size, claims = [] }: Checked): string => {
   const lines = [
     ...faults.map(faultLine),
     ...(more === 0 ? [] : [`and ${more} more`]),
+    ...(faults.length === 0 ? claims : []),
     ...notes.map((note) => `note: ${note}`),
     faults.length === 0
       ? `verified: ${size} entries`
@@ -36,6 +38,14 @@ export const reportText = ({ faults, more, notes, size }: Verified): string => {
   ];
   return lines.map((line) => `${printable(line)}\n`).join("");
 };
+
+const jsonOf = ({ size, faults, more = 0, notes, claims }: Checked): Checked => ({
+  size,
+  faults,
+  more,
+  notes,
+  ...(claims ? { claims } : {}),
+});
 
 const verifyLedger = async (bundle: string | undefined, options: VerifyOptions): Promise<void> => {
   const { verify } = await import("../app-verify.ts");
@@ -48,10 +58,10 @@ const verifyLedger = async (bundle: string | undefined, options: VerifyOptions):
         : ({ kind: "data", dir: configOf(options).data } as const);
   const given = { keys: key, checkpoints: checkpoint, anchors };
   const verified = await verify(target, given, progressTo(process.stderr, "verified"));
-  const { faults, more, notes, size } = verified;
+  const { faults } = verified;
   process.stdout.write(
     format === "json"
-      ? `${printableJson({ verified: faults.length === 0, size, faults, more, notes })}\n`
+      ? `${printableJson({ verified: faults.length === 0, ...jsonOf(verified) })}\n`
       : reportText(verified),
   );
   if (faults.length > 0) process.exitCode = 1;

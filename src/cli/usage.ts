@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { amountText } from "../budget/message.ts";
-import { parseInstant } from "./ledger.ts";
+import { parseInstant } from "./instant.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { listing, printable } from "./table.ts";
 

@@ -1,16 +1,19 @@
 /** The ledger's proofs, and the log as C2SP tlog-tiles serves it, below `/v1/ledger/log`. */
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { Clock } from "../kit/clock.ts";
+import { uuidv7 } from "../kit/id.ts";
 import { Problem } from "../kit/problem.ts";
 import { parseHead, receiptText } from "../ledger/checkpoint.ts";
 import type { LedgerStore } from "../ledger/store.ts";
 import { parseTilePath } from "../ledger/tile.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
+import { type BodyLimits, readBody } from "./body.ts";
 import type { Add, Endpoint } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
 import { shaped } from "./shaped.ts";
 
-export type LedgerParts = { guard: Guard; ledger: LedgerStore };
+export type LedgerParts = { guard: Guard; ledger: LedgerStore; clock: Clock; limits: BodyLimits };
 
 /** The prefix of the log, as tlog-tiles calls it. */
 const logPath = "/v1/ledger/log";
@@ -18,6 +21,8 @@ const logPath = "/v1/ledger/log";
 const count = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const inclusionQuery = z.strictObject({ index: count });
 const consistencyQuery = z.strictObject({ from: count, to: count });
+
+const headsBody = z.strictObject({ agent: z.string().min(1) });
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
@@ -66,6 +71,27 @@ const consistency =
     });
   };
 
+/** Logs the ends of all chains, for evidence of an agent. */
+const heads =
+  ({ guard, ledger, clock, limits }: LedgerParts): Endpoint =>
+  async (c) => {
+    const caller = await guard(c, "audit");
+    const { agent } = shaped(headsBody, await readBody(c, limits));
+    const at = clock();
+    const taken = await ledger.takeHeads({ id: uuidv7(at), at, caller: caller.name, agent });
+    const lines = taken.lines.map(({ path, ...line }) => ({ ...line, proof: path.map(base64) }));
+    return jsonAnswer(201, { index: taken.index, chain: taken.key, lines });
+  };
+
+const policySet =
+  ({ guard, ledger }: LedgerParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    const source = await ledger.policySet(c.req.param("digest") ?? "");
+    if (source === undefined) throw new Problem("not_found", "no policy set of this digest was in force");
+    return jsonAnswer(200, JSON.parse(source));
+  };
+
 /** A tile never changes, so whoever may read it may keep it. */
 const tile =
   ({ guard, ledger }: LedgerParts): Endpoint =>
@@ -86,6 +112,8 @@ export const addLedgerRoutes = (app: Hono, parts: LedgerParts, add: Add): void =
   add(app, "get", "/v1/ledger/checkpoint", checkpoint(parts));
   add(app, "get", "/v1/ledger/proof/inclusion", inclusion(parts));
   add(app, "get", "/v1/ledger/proof/consistency", consistency(parts));
+  add(app, "post", "/v1/ledger/heads", heads(parts));
+  add(app, "get", "/v1/ledger/policy-sets/:digest", policySet(parts));
   add(app, "get", `${logPath}/checkpoint`, checkpoint(parts));
   add(app, "get", `${logPath}/tile/*`, tile(parts));
 };

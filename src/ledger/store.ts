@@ -1,5 +1,6 @@
 /** What the ledger needs kept and found again. */
 import type { Micros } from "../kit/clock.ts";
+import type { HeadProof } from "./heads.ts";
 import type { TileName } from "./tile.ts";
 
 /**
@@ -63,7 +64,26 @@ export type Inclusion = {
   checkpoint: string;
 };
 
+/** A change of the keys that sign the ledger. */
+export type LedgerKeyCommand = {
+  id: string;
+  at: Micros;
+  caller: string;
+  action: "add" | "retire";
+  key: string;
+};
+
+/** Who wants the ends of all chains logged, to show which agent's. */
+export type HeadsCommand = { id: string; at: Micros; caller: string; agent: string };
+
+/** The entry that logs the ends, the agent's chain, and the lines that settle what its end is. */
+export type HeadsTaken = { index: number; key: string; lines: HeadProof[] };
+
 export type LedgerStore = {
+  /** Logs the ends of all chains, in an entry. */
+  takeHeads: (command: HeadsCommand) => Promise<HeadsTaken>;
+  /** The source of a policy set that was in force, as JSON; undefined where none had that digest. */
+  policySet: (digest: string) => Promise<string | undefined>;
   /** The newest checkpoint, of all entries so far. */
   checkpoint: () => Promise<string>;
   /** Bytes of a tile or bundle within the newest checkpoint; undefined where it has none of that width. */

@@ -44,7 +44,7 @@ export const nextIndex = (db: Database): number => {
 };
 
 /** A chain's key has bounds, as a leaf has; a longer name goes by its digest. */
-const chainName = (name: string): string =>
+export const chainName = (name: string): string =>
   nameFits(name) ? name : leafHash(Buffer.from(name, "utf8")).toString("hex");
 
 type Ref = { p?: string; type?: string; id?: string };

@@ -31,7 +31,7 @@ import type { Act, Bound } from "../../decision/store.ts";
 import type { Caller } from "../../identity/caller.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
-import type { EntryFilter, EntryView } from "../../ledger/store.ts";
+import type { EntryFilter, EntryView, HeadsCommand, LedgerKeyCommand } from "../../ledger/store.ts";
 import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
 import { agentRows, chainName, createAgentActs } from "./agents.ts";
 import { createAccountActs } from "./account-acts.ts";
@@ -44,6 +44,7 @@ import { createDelegations, delegationAct, type DelegationFilter } from "./deleg
 import { createDesk, type Desk } from "./desk.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries } from "./entries.ts";
+import { createTakeHeads, logKey } from "./heads.ts";
 import { createKills, killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
@@ -71,7 +72,9 @@ export type Command =
   | { kind: "agent"; command: AgentCommand }
   | { kind: "agent_key"; command: KeyCommand }
   | { kind: "kill"; command: KillCommand }
-  | { kind: "delegation"; command: DelegationCommand };
+  | { kind: "delegation"; command: DelegationCommand }
+  | { kind: "heads"; command: HeadsCommand }
+  | { kind: "ledger_key"; command: LedgerKeyCommand };
 
 /** What an act came to: a refusal of one act is no failure of the commit. */
 export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
@@ -109,6 +112,7 @@ export type Ledger = {
   /** Records that the compiled engine differed from Cedar, and tells of it. */
   tripEngine: (trip: EngineTrip) => void;
   keepPolicySet: (set: { digest: string; body: string }) => void;
+  policySet: (digest: string) => string | undefined;
   addCaller: (caller: Caller) => void;
   callers: () => KeptCaller[];
   revokeCaller: (name: string) => void;
@@ -140,6 +144,7 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
   const keys = createKeyActs(db);
   const agents = createAgentActs(db);
   const decide = createDecide(db, bound, warn);
+  const takeHeads = createTakeHeads(db);
   const perform = ({ desk, book }: Room, command: Command): unknown => {
     switch (command.kind) {
       case "decide":
@@ -170,6 +175,10 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
         return delegationAct(desk, command.command);
       case "agent_key":
         return keys(desk, command.command);
+      case "heads":
+        return takeHeads(desk, command.command);
+      case "ledger_key":
+        return logKey(desk, command.command);
     }
   };
   const attempt = db.transaction(perform);
@@ -213,12 +222,14 @@ const readsOf = (
   | "usage"
   | "auditBalances"
   | "entries"
+  | "policySet"
   | "agentKeys"
   | "agentOfKey"
   | "keptAgents"
   | "kills"
   | "delegations"
 > => {
+  const policySet = db.prepare<[string], string>("select body from policy_set where digest = ?").pluck();
   const views = createAccountViews(db);
   const keys = agentKeyRows(db);
   return {
@@ -234,6 +245,7 @@ const readsOf = (
       const key = keys.find(hash);
       return keyStanding(key, at) === "active" ? key!.agent : undefined;
     },
+    policySet: (digest) => policySet.get(digest),
   };
 };
 

@@ -20,7 +20,7 @@ import { outboxHandlers } from "./outbox.ts";
 import type { CallerStore } from "../../identity/store.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
-import type { EntryFilter, LedgerStore } from "../../ledger/store.ts";
+import type { EntryFilter, HeadsCommand, HeadsTaken, LedgerStore } from "../../ledger/store.ts";
 import type { TileName } from "../../ledger/tile.ts";
 import type { PolicySetStore } from "../../policy/store.ts";
 import type { Caller } from "../../identity/caller.ts";
@@ -55,6 +55,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   agentKeys: (agent: string) => ledger.agentKeys(agent),
   agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
   entries: (filter: EntryFilter) => ledger.entries(filter),
+  policySet: (digest: string) => ledger.policySet(digest),
   tile: (name: TileName) => ledger.tree.tile(name),
   inclusion: (index: number) => ledger.tree.inclusion(index),
   consistency: ({ from, to }: { from: number; to: number }) => ledger.tree.consistency(from, to),
@@ -154,6 +155,8 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     usage: (query) => calls.call("usage", query),
     auditBalances: () => calls.call("auditBalances", undefined),
     entries: (filter) => calls.call("entries", filter),
+    takeHeads: (command: HeadsCommand) => perform<HeadsTaken>({ kind: "heads", command }),
+    policySet: (digest) => calls.call("policySet", digest),
     checkpoint: () => calls.call("checkpoint", undefined),
     tile: (name) => calls.call("tile", name),
     inclusion: (index) => calls.call("inclusion", index),

@@ -4,12 +4,11 @@ import { join } from "node:path";
 import Database from "better-sqlite3";
 import { beforeAll, describe, expect, test } from "vitest";
 import { post, startTestService, tempDir } from "../../../conformance-tests/service.ts";
-import { verify, type Given } from "../../app-verify.ts";
+import { type Checked, type Given, verify } from "../../app-verify.ts";
 import { parseHead, signCheckpoint } from "../../ledger/checkpoint.ts";
 import { leafHash } from "../../ledger/entry.ts";
 import { newSignerKey, parseSignerKey } from "../../ledger/note.ts";
 import { createEdge } from "../../ledger/tile.ts";
-import type { Verified } from "../../ledger/verify.ts";
 
 const repository = join(import.meta.dirname, "../../..");
 const agent = "spiffe://example.org/agents/a11y-auditor";
@@ -62,7 +61,7 @@ const work = tempDir();
 const tampered = (
   change: (db: InstanceType<typeof Database>) => void,
   files: (dir: string) => void = () => undefined,
-): Promise<Verified> => {
+): Promise<Checked> => {
   for (const name of ["remit.db", "ledger.pub", "ledger.checkpoint"])
     copyFileSync(join(made.data, name), join(work, name));
   const db = new Database(join(work, "remit.db"));

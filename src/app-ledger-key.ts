@@ -1,0 +1,67 @@
+/** The ledger's keys as the CLI changes them, while no service runs: each change is an entry, signed by the keys before it. */
+import type { Config } from "./config/config.ts";
+import { ledgerFile } from "./data-directory.ts";
+import { systemClock } from "./kit/clock.ts";
+import { uuidv7 } from "./kit/id.ts";
+import { Problem } from "./kit/problem.ts";
+import { knownCheckpoints } from "./ledger/anchor.ts";
+import { type LedgerKeys, readLedgerKeys, writeLedgerKeys } from "./ledger/key-file.ts";
+import { newSignerKey } from "./ledger/note.ts";
+import { openLedger } from "./store/sqlite/ledger.ts";
+import { lockData } from "./store/sqlite/lock.ts";
+
+const refuse = (): never => {
+  throw new Problem("not_ready", "nothing is decided while the ledger's keys change");
+};
+
+/** Logs a change, under a checkpoint that the keys before it sign, and then makes it. */
+const change = (
+  config: Config,
+  action: "add" | "retire",
+  next: (keys: LedgerKeys) => { key: string; keys: LedgerKeys },
+): LedgerKeys => {
+  const { data } = config;
+  const lock = lockData(data);
+  try {
+    const before = readLedgerKeys(data);
+    const { key, keys } = next(before);
+    const clock = systemClock();
+    const tree = { keys: before, known: knownCheckpoints(data, config.ledger.anchor), at: clock() };
+    const ledger = openLedger(
+      ledgerFile(data),
+      { judge: refuse, admit: refuse, engine: config.engine },
+      { tree },
+    );
+    try {
+      const at = clock();
+      ledger.commit([{ kind: "ledger_key", command: { id: uuidv7(at), at, caller: "admin", action, key } }]);
+      ledger.checkpoint(clock());
+    } finally {
+      ledger.close();
+    }
+    writeLedgerKeys(data, keys);
+    return keys;
+  } finally {
+    lock.release();
+  }
+};
+
+/** Adds a key: from the next start on, it and those before it sign. @throws Problem `conflict` while a service runs */
+export const addLedgerKey = (config: Config): LedgerKeys =>
+  change(config, "add", (keys) => {
+    const signer = newSignerKey(keys.origin);
+    return {
+      key: signer.verifier.text,
+      keys: { ...keys, signers: [...keys.signers, signer], verifiers: [...keys.verifiers, signer.verifier] },
+    };
+  });
+
+/** Retires a key by its id: it signs no more; what it signed still counts. @throws Problem `conflict` for the last one */
+export const retireLedgerKey = (config: Config, id: string): LedgerKeys =>
+  change(config, "retire", (keys) => {
+    const retired = keys.signers.find((signer) => signer.id === id);
+    if (!retired) throw new Problem("not_found", `no key \`${id}\` signs`, { field: "id" });
+    const signers = keys.signers.filter((signer) => signer !== retired);
+    if (signers.length === 0) throw new Problem("conflict", "the last key can't be retired: add one first");
+    return { key: retired.verifier.text, keys: { ...keys, signers } };
+  });
