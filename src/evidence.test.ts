@@ -92,7 +92,7 @@ describe("evidence of the accessibility agent", () => {
     const { faults, claims } = await check(bundle);
     expect(faults).toEqual([]);
     expect(claims?.slice(1)).toEqual([
-      "150 entries; 135 decisions permitted, 15 denied",
+      "entries: 150; decisions: 135 permitted, 15 denied",
       "on resources marked personal_data: 0 permitted, 15 denied",
     ]);
     expect(readFileSync(bundle, "utf8")).not.toContain(other);
@@ -131,7 +131,7 @@ describe("evidence of the accessibility agent", () => {
       const made = await evidence("none.json", { from: "2026-01-01", to: "2026-02-01" }, who);
       expect(made.entries.length).toBe(who === agent ? 1 : 0);
       const { faults, claims } = await check(join(out, "none.json"));
-      expect([faults, claims?.[1]]).toEqual([[], "0 entries; 0 decisions permitted, 0 denied"]);
+      expect([faults, claims?.[1]]).toEqual([[], "entries: 0; decisions: 0 permitted, 0 denied"]);
     }
     const hidden = await checkChanged(await evidence("evidence.json", { from: "2026-01-01" }), (copy) => {
       copy.entries = [];
@@ -142,7 +142,7 @@ describe("evidence of the accessibility agent", () => {
   test("of a part of its time holds no more than a minute beside it, and is complete", async () => {
     const made = await evidence("part.json", { from: "2026-01-01", to: middle });
     const { faults, claims } = await check(join(out, "part.json"));
-    expect([faults, claims?.[1]]).toEqual([[], expect.stringMatching(/^101 entries; /)]);
+    expect([faults, claims?.[1]]).toEqual([[], expect.stringMatching(/^entries: 101; /)]);
     expect(made.to).toBe(middle);
   });
 });
@@ -182,6 +182,31 @@ describe("an export", () => {
     }
   });
 
+  test("is found good and bad by a verifier of another make, too", async () => {
+    const script = join(repository, "bench/verify.py");
+    const key = readFileSync(keyFile(), "utf8").trim();
+    const second = async (file: string): Promise<string> => {
+      try {
+        return (await promisify(execFile)("python3", [script, file, key])).stdout;
+      } catch (error) {
+        return (error as { stderr: string }).stderr;
+      }
+    };
+    for (const words of [[], ["--from", middle], ["--to", middle]])
+      expect(await second(await exported(...words))).toMatch(/^verified: \d+ entries\n$/);
+    const text = readFileSync(await exported(), "utf8");
+    const file = join(out, "wrong.ndjson");
+    for (const [wrong, why] of [
+      [text.replace('"decision":"deny"', '"decision":"permit"'), "is not what its hash is of"],
+      [text.replace(/^\{"index":100,.*\n/m, ""), "entry 101 is out of order"],
+      [text.replace(/\n[^\n]*\n$/, "\n"), "entries were exported"],
+      [text.replace(/(— \S+ \S{20})\S/, (_found, start: string) => `${start}~`), "not verified"],
+    ] as const) {
+      writeFileSync(file, wrong);
+      expect(await second(file)).toContain(why);
+    }
+  });
+
   test("as CSV has a row for each entry, and nothing that a spreadsheet would execute", async () => {
     const rows = (await remit("ledger", "export", "--data", service.config.data, "--format", "csv"))
       .trimEnd()
@@ -190,6 +215,40 @@ describe("an export", () => {
     expect(rows[1]).toMatch(/^0,2/);
     expect(rows.filter((row) => /(?:^|,)[=+@]/.test(row))).toEqual([]);
   });
+});
+
+test("with a key that was rotated in, old and new checkpoints are verified; a retired one signs no more", async () => {
+  const dir = tempDir();
+  const options = {
+    dir,
+    settings: { policies: join(repository, "policies"), schemas: join(repository, "schemas") },
+  };
+  const data = join(dir, "data");
+  const keys = (): string[] => readFileSync(join(data, "ledger.pub"), "utf8").trim().split("\n");
+  const verified = async (...trusted: string[]): Promise<string[]> =>
+    (await verify({ kind: "data", dir: data }, { keys: trusted, checkpoints: [], anchors: [] })).faults.map(
+      ({ kind }) => kind,
+    );
+  const serve = async (): Promise<void> => {
+    service = await startTestService(options);
+    await ask(agent, "https://www.acme.example");
+    await service.close();
+  };
+  const running = service;
+  await serve();
+  await remit("ledger", "key", "--data", data, "--rotate");
+  const [old, young] = keys() as [string, string];
+  await serve();
+  expect([await verified(old), await verified(young, old)]).toEqual([[], []]);
+  await remit("ledger", "key", "--data", data, "--retire", old.split("+")[1]!);
+  await serve();
+  service = running;
+  expect(await verified(young, old)).toEqual([]);
+  expect(await verified(old)).toContain("checkpoint_forged");
+  const kinds = (await remit("ledger", "list", "--data", data, "--format", "ndjson")).match(
+    /"kind":"ledger\.key"/g,
+  );
+  expect(kinds).toHaveLength(2);
 });
 
 test("a service is verified over its tiles, against checkpoints that a verifier kept", async () => {

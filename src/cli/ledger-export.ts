@@ -107,7 +107,7 @@ const shownKeys = ({ signers, verifiers }: LedgerKeys): string =>
 const key = async (options: KeyOptions): Promise<void> => {
   const config = configOf(options);
   const { readLedgerKeys } = await import("../ledger/key-file.ts");
-  const { addLedgerKey, retireLedgerKey } = await import("../app-ledger-key.ts");
+  const { addLedgerKey, retireLedgerKey } = await import("../app-keys.ts");
   const keys =
     options.retire !== undefined
       ? retireLedgerKey(config, options.retire)

@@ -97,7 +97,7 @@ export const tallyOf = (leaves: readonly Leaf[], from: string, to: string): Tall
 /** A tally in words. */
 export const tallyText = (agent: string, from: string, to: string, tally: Tally): string[] => [
   `${agent}, from ${from} to before ${to}:`,
-  `${tally.entries} entries; ${tally.permitted} decisions permitted, ${tally.denied} denied`,
+  `entries: ${tally.entries}; decisions: ${tally.permitted} permitted, ${tally.denied} denied`,
   ...Object.entries(tally.labels).map(
     ([label, { permitted, denied }]) =>
       `on resources marked ${label}: ${permitted} permitted, ${denied} denied`,
