@@ -1,7 +1,7 @@
 /** `remit agent list|show|add|set|activate|suspend|revoke`: the registry. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
-import { parseMoment } from "./ledger.ts";
+import { parseMoment } from "./instant.ts";
 import { collect, type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing, printableJson } from "./table.ts";
 

@@ -2,7 +2,7 @@
 import { Command, Option } from "commander";
 import { z } from "zod";
 import { registryCommands } from "./agent-registry.ts";
-import { parseMoment } from "./ledger.ts";
+import { parseMoment } from "./instant.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing } from "./table.ts";
 
