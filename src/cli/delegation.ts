@@ -1,7 +1,8 @@
 /** `remit delegation …`: who lets which agent act for it, and in what. The service that runs is asked. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
-import { parseMoment, parseResource } from "./ledger.ts";
+import { parseMoment } from "./instant.ts";
+import { parseResource } from "./ledger.ts";
 import { collect, type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing } from "./table.ts";
 

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Difference, Simulation } from "../app-simulate.ts";
 import { findingText } from "./finding.ts";
-import { parseInstant } from "./ledger.ts";
+import { parseInstant } from "./instant.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { printable, printableJson } from "./table.ts";
 
