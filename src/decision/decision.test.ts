@@ -14,6 +14,7 @@ entity Note = { text?: String, size: Long, price?: decimal };
 @remit("personal") entity Diary;
 type Ctx = { agent?: String, ip?: ipaddr, action?: { reason?: String }, remit: Remit::Facts };
 action "read", "write", "share", "step", "odd", "facts" appliesTo { principal: [User, Agent], resource: [Doc, Note, Diary], context: Ctx };
+action "sign" appliesTo { principal: [User], resource: [Doc], context: Ctx };
 @remit("metered") action "spend" appliesTo { principal: [User, Agent], resource: [Doc], context: Ctx };
 `;
 
@@ -25,6 +26,7 @@ const policies = `
 @id("share-with-step-up") @obligation("step-up") @obligation_properties("{\\"acr_value\\":\\"loa3\\"}") @advice("Ask again later.") permit (principal, action == Action::"share", resource);
 @id("odd-permit") permit (principal, action == Action::"odd", resource is Note);
 @id("odd-forbid") forbid (principal, action == Action::"odd", resource is Note) when { resource.size * 9223372036854775807 > 5 };
+@id("sign") permit (principal, action == Action::"sign", resource);
 @id("spend") permit (principal, action == Action::"spend", resource);
 @id("facts-on-behalf") permit (principal, action == Action::"facts", resource is Note) when { context.remit has on_behalf_of && context.remit.on_behalf_of == User::"u" && context.remit has actor && context.remit.actor == Agent::"low" && context.remit.chain_length == 4 && context.remit.assurance == "asserted" && context.remit.caller == "pep" && context.remit has run && context.remit.run == "r1" && context.remit.now > datetime("2026-01-01") };
 @id("facts-action") permit (principal is User, action == Action::"facts", resource is Doc) when { context has action && context.action has reason && context.action.reason == "because" };
@@ -196,6 +198,24 @@ describe("what is stored wins", () => {
     ["an alias names the type", "human::u", "read", "Note::n", {}, "permit"],
     ["an unknown type denies", "nobody::u", "read", "Note::n", {}, "unmapped_type"],
     ["an unknown action denies", "User::u", "frobnicate", "Note::n", {}, "unknown_action"],
+    [
+      "an action for a resource that it applies to is permitted",
+      "User::u",
+      "sign",
+      "Doc::plain",
+      {},
+      "permit",
+    ],
+    ["an action doesn't apply to every resource", "User::u", "sign", "Note::n", {}, "unknown_action"],
+    ["an action doesn't apply to every subject", "Agent::low", "sign", "Doc::plain", {}, "unknown_action"],
+    [
+      "an action doesn't apply to every actor",
+      "User::u",
+      "sign",
+      "Doc::plain",
+      { context: { agent: "low" } },
+      "unknown_action",
+    ],
     [
       "action.properties reach the policy",
       "User::u",

@@ -202,6 +202,15 @@ const typesOf = (
   return { subject, resource, action };
 };
 
+/** Policies are validated for what an action applies to, and for nothing else: there, an open head would permit unseen. */
+const checkAction = (action: ActionType, principals: readonly string[], resource: string): void => {
+  const { uid, principalTypes, resourceTypes } = action;
+  const other = principals.find((type) => !principalTypes.includes(type));
+  const wrong = other ?? (resourceTypes.includes(resource) ? undefined : resource);
+  if (wrong !== undefined)
+    throw new Refused("unknown_action", `the action \`${uid.id}\` doesn't apply to \`${wrong}\``);
+};
+
 /**
  * Gathers the facts of a question against one snapshot. What denies without a policy (unknown types, inactive agents,
  * mistyped values) is a refusal in the facts: the denial is recorded like any other.
@@ -260,6 +269,8 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     if (chain.hops.length > 0 && schema.agentType === undefined)
       throw new Refused("agent_unknown", 'the schema marks no type `@remit("agent")`');
     if (chain.refusal) return { ...facts, refusal: chain.refusal };
+    const asked = chain.hops.length > 0 ? [types.subject.name, schema.agentType!] : [types.subject.name];
+    checkAction(types.action, asked, types.resource.name);
     const { ask, labels, parties } = gather(world, question, types, chain);
     const consumption = consumptionOf(world, question, chain, parties, inputs, given.at);
     const uid = { type: types.subject.name, id: question.subject.id };

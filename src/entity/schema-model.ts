@@ -127,6 +127,8 @@ const readActions = (json: SchemaJson): SchemaModel["actionNames"] => {
     for (const [id, action] of Object.entries(actions)) {
       const type: ActionType = {
         uid: { type: qualified(namespace, "Action"), id },
+        principalTypes: action.appliesTo?.principalTypes ?? [],
+        resourceTypes: action.appliesTo?.resourceTypes ?? [],
         context: attributesOf(json, action.appliesTo?.context),
         metered: annotationWords(action.annotations, "remit").includes("metered"),
       };

@@ -37,6 +37,9 @@ export type EntityType = {
 
 export type ActionType = {
   uid: Uid;
+  /** What it applies to: who may be asked about, and for what. */
+  principalTypes: string[];
+  resourceTypes: string[];
   context: Attributes;
   /** `@remit("metered")`. */
   metered: boolean;
