@@ -65,6 +65,8 @@ const doors: Record<string, (path: string) => boolean> = {
   "@cedar-policy/cedar-wasm": below("src/policy/cedar.ts"),
   "@hono/node-server": below("src/http/", "src/client/", "src/app.ts", "bench/"),
   "@hono/zod-openapi": below("src/http/"),
+  // The real SDKs, against the proxy.
+  "@anthropic-ai/sdk": (path) => isTest(path) && below("src/client/llm/")(path),
   autocannon: below("bench/"),
   "better-sqlite3": below("src/store/sqlite/"),
   canonicalize: below("src/kit/"),
@@ -79,6 +81,7 @@ const doors: Record<string, (path: string) => boolean> = {
   jose: (path) => isTest(path) || below("src/identity/", "src/client/", "src/authzen/metadata")(path),
   // A real authorization server for tests.
   "oidc-provider": isTestCode,
+  openai: (path) => isTest(path) && below("src/client/llm/")(path),
   pg: below("src/store/postgres/"),
   pino: below("src/telemetry/"),
   "prom-client": below("src/telemetry/"),
@@ -123,7 +126,11 @@ const packageOf = (specifier: string): string =>
 /** Why `path` may not import the file `target`, if it may not. */
 const wrongTarget = (path: string, target: string): string | undefined => {
   if (isTest(target)) return isTest(path) && target.endsWith("-parts.ts") ? undefined : "imports a test";
-  if (below("bench/")(target)) return below("bench/")(path) ? undefined : "imports a benchmark";
+  if (below("bench/")(target)) {
+    // The demonstration's provider is the tests' too.
+    const provider = target === "bench/fake-provider.ts" && isTest(path);
+    return provider || below("bench/")(path) ? undefined : "imports a benchmark";
+  }
   if (below("conformance-tests/")(target)) {
     if (below("conformance-tests/")(path)) return undefined;
     // Tests and benchmarks may start the service as the conformance tests do.

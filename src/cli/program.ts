@@ -11,6 +11,7 @@ import { initCommand } from "./init.ts";
 import { killCommand } from "./kill.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { policyCommand } from "./policy.ts";
+import { proxyCommand } from "./proxy.ts";
 import { serveCommand } from "./serve.ts";
 import { usageCommand } from "./usage.ts";
 
@@ -36,4 +37,5 @@ export const program = (): Command =>
     .addCommand(killCommand())
     .addCommand(alertCommand())
     .addCommand(budgetCommand())
-    .addCommand(usageCommand());
+    .addCommand(usageCommand())
+    .addCommand(proxyCommand());

@@ -27,6 +27,7 @@ export type {
   Holds,
   HoldState,
   OutcomeReport,
+  RecognisedAgent,
   RemitApi,
   UsageReport,
 } from "./settlement.ts";

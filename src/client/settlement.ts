@@ -28,6 +28,9 @@ export type UsageReport = Consumption & {
   id: string;
   subject?: Question["subject"] | undefined;
   run?: string | undefined;
+  /** What it was consumed for, where budgets count only some of it. */
+  action?: string | undefined;
+  resource?: Question["resource"] | undefined;
 };
 
 /** How a permitted action ended. */
@@ -57,8 +60,15 @@ export type Holds = {
   ) => Promise<HoldState>;
 };
 
+/** Whose key it is. `status` is that of the registry; only `active` agents may act. */
+export type RecognisedAgent = { type: string; id: string; status: string };
+
 export type RemitApi = {
   holds: Holds;
+  agents: {
+    /** The agent that a key was issued to; undefined for a key that is nobody's. */
+    recognise: (key: string, options?: CallOptions) => Promise<RecognisedAgent | undefined>;
+  };
   reportUsage: (report: UsageReport, options?: CallOptions) => Promise<void>;
   reportOutcome: (report: OutcomeReport, options?: CallOptions) => Promise<void>;
 };
@@ -80,6 +90,13 @@ const readState = (body: JsonObject, id: string): HoldState => {
     throw new PdpError(failure("invalid_answer", "the answer is not the state of this hold").fault);
   const settled = readHold({ id, amounts: hold["settled"] ?? undefined })?.amounts;
   return { ...read, state, settled, late: isSet(hold["late"]), overrun: isSet(hold["overrun"]) };
+};
+
+const readAgent = ({ agent }: JsonObject): RecognisedAgent => {
+  const { type, id, status } = isObject(agent) ? agent : {};
+  if (typeof type !== "string" || typeof id !== "string" || typeof status !== "string")
+    throw new PdpError(failure("invalid_answer", "the answer names no agent").fault);
+  return { type, id, status };
 };
 
 const unwrap = <T>(result: Result<T>): T => {
@@ -108,6 +125,17 @@ export const remitApi = (post: PostOwn): RemitApi => {
       release: (id, reason, options) => onHold(id, "release", { reason }, options),
       extend: (id, { ttlSeconds, amounts }, options) =>
         onHold(id, "extend", { ttl_seconds: ttlSeconds, amounts }, options),
+    },
+    agents: {
+      recognise: async (key, options) => {
+        try {
+          return readAgent(await send("agents/recognise", { key }, options));
+        } catch (error) {
+          if (error instanceof PdpError && error.status === 404 && error.code === "not_found")
+            return undefined;
+          throw error;
+        }
+      },
     },
     reportUsage: async (report, options) => {
       await send("usage", report, options);

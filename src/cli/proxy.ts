@@ -1,0 +1,144 @@
+/** `remit proxy …`: enforcement points that need no change of an agent's code. */
+import { readFileSync } from "node:fs";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { environment } from "../config/environment.ts";
+import { listenText, parseListen } from "../config/listen.ts";
+import { Problem } from "../kit/problem.ts";
+import { collect } from "./options.ts";
+
+type LlmOptions = {
+  upstream: string;
+  provider?: "openai" | "anthropic";
+  pdp: string;
+  pdpKeyFile?: string;
+  upstreamKeyFile?: string;
+  upstreamKey: boolean;
+  listen: { host: string; port: number };
+  maxOutputTokens: number;
+  imageTokens?: number;
+  allow?: string[];
+};
+
+/** The environment variables in which the providers' own tools keep their keys. */
+const keyVariables = { openai: "OPENAI_API_KEY", anthropic: "ANTHROPIC_API_KEY" } as const;
+
+const parseAddress = (text: string): { host: string; port: number } => {
+  const listen = parseListen(text);
+  if (listen === undefined) throw new InvalidArgumentError("must be host:port");
+  return listen;
+};
+
+const parseCount = (text: string): number => {
+  const count = Number(text);
+  if (!/^\d{1,9}$/.test(text) || count < 1) throw new InvalidArgumentError("must be a positive integer");
+  return count;
+};
+
+const secretIn = (file: string): string => {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new Problem("not_ready", `the key file \`${file}\` can't be read`, { cause: error });
+  }
+  if (!/^[\x21-\x7e]+$/.test(text)) throw new Problem("not_ready", `\`${file}\` holds no key`);
+  return text;
+};
+
+/** Read once: a key that is changed needs a restart, and a file that is missing stops the start. */
+const upstreamKeyOf = (
+  { upstreamKeyFile, upstreamKey }: LlmOptions,
+  provider: "openai" | "anthropic",
+): string | undefined => {
+  if (!upstreamKey) return undefined;
+  if (upstreamKeyFile !== undefined) return secretIn(upstreamKeyFile);
+  const key = environment()[keyVariables[provider]];
+  if (key === undefined || key === "")
+    throw new Problem(
+      "not_ready",
+      `give the provider's key: --upstream-key-file, or ${keyVariables[provider]}; or say --no-upstream-key`,
+    );
+  return key;
+};
+
+/** Whose address it is; everyone but Anthropic is spoken to as OpenAI is. */
+const providerOf = ({ provider, upstream }: LlmOptions): "openai" | "anthropic" =>
+  provider ??
+  (URL.canParse(upstream) && new URL(upstream).hostname.endsWith("anthropic.com") ? "anthropic" : "openai");
+
+const llm = async (options: LlmOptions): Promise<void> => {
+  const { upstream, pdp, pdpKeyFile, listen, imageTokens, allow = [] } = options;
+  const provider = providerOf(options);
+  const { startLlmProxy } = await import("../client/llm/proxy.ts");
+  const proxy = await startLlmProxy({
+    upstream,
+    provider,
+    upstreamKey: upstreamKeyOf(options, provider),
+    pdp: { url: pdp, ...(pdpKeyFile === undefined ? {} : { key: secretIn(pdpKeyFile) }) },
+    listen,
+    outputTokensDefault: options.maxOutputTokens,
+    ...(imageTokens === undefined ? {} : { imageTokensMax: imageTokens }),
+    allow,
+    onEvent: (event) =>
+      process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`),
+  });
+  let stopping = false;
+  const stop = (): void => {
+    // Whoever asks twice doesn't want to wait.
+    if (stopping) process.exit(1);
+    stopping = true;
+    proxy.close().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  const variable =
+    provider === "openai" ? `OPENAI_BASE_URL=${proxy.url}/v1` : `ANTHROPIC_BASE_URL=${proxy.url}`;
+  process.stdout.write(`remit proxy listens on ${proxy.url} for ${upstream} (${provider})\n`);
+  process.stdout.write(`for an agent: ${variable}, and its own key (remit agent key) as API key\n`);
+};
+
+const defaultListen = { host: "127.0.0.1", port: 8182 };
+
+export const proxyCommand = (): Command =>
+  new Command("proxy").description("stand between agents and what they use").addCommand(
+    new Command("llm")
+      .description("stand between agents and an LLM provider")
+      .requiredOption("--upstream <url>", "the provider's address, such as https://api.openai.com")
+      .addOption(
+        new Option(
+          "--provider <name>",
+          "whose API it speaks (default: anthropic at anthropic.com, else openai)",
+        ).choices(["openai", "anthropic"]),
+      )
+      .option(
+        "--upstream-key-file <file>",
+        "file with the provider's key (default: the provider's own variable)",
+      )
+      .option("--no-upstream-key", "the provider needs no key")
+      .option("--pdp <url>", "the Remit that is asked", "http://127.0.0.1:8181")
+      .option("--pdp-key-file <file>", "file with this proxy's key as a caller (scopes evaluate and settle)")
+      .addOption(
+        new Option("--listen <host:port>", "address to listen on")
+          .argParser(parseAddress)
+          .default(defaultListen, listenText(defaultListen)),
+      )
+      .addOption(
+        new Option("--max-output-tokens <count>", "limit where a request sets none")
+          .argParser(parseCount)
+          .default(4096),
+      )
+      .option(
+        "--image-tokens <count>",
+        "the most tokens that an image can be (default: images are refused)",
+        parseCount,
+      )
+      .option(
+        "--allow <name>",
+        "pass on a parameter, tools.TYPE, content.TYPE or beta.NAME of unknown cost",
+        collect,
+      )
+      .action(llm),
+  );
