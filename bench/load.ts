@@ -6,6 +6,9 @@ import type { ServerProcess } from "./server-process.ts";
 export type Question = {
   /** Asked in turn, each connection beginning elsewhere. */
   bodies: readonly string[];
+  /** Where to; an evaluation, unless said otherwise. */
+  path?: string;
+  headers?: Record<string, string>;
   isRight: (answer: string) => boolean;
 };
 
@@ -25,12 +28,12 @@ export const measure = async (
   const cpuBefore = server.cpuMicros();
   const before = performance.now();
   const run = autocannon({
-    url: `${server.url}/access/v1/evaluation`,
+    url: `${server.url}${question.path ?? "/access/v1/evaluation"}`,
     connections,
     duration: seconds,
     sampleInt: 100,
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...question.headers },
     requests,
     setupClient: (client) => {
       if (requests.length === 1) return;

@@ -25,12 +25,16 @@ const cpuMicrosOf = (pid: number): number => {
 };
 
 /** Starts Node with `args` and waits until it says where it listens. @throws Error when it ends before that */
-export const startServer = async (args: readonly string[], cwd: string): Promise<ServerProcess> => {
+export const startServer = async (
+  args: readonly string[],
+  cwd: string,
+  stderr: "inherit" | "ignore" = "inherit",
+): Promise<ServerProcess> => {
   // Nothing of the environment of whoever measures configures what is measured.
   const child = spawn(process.execPath, args, {
     cwd,
     env: { REMIT_LOG_LEVEL: "error" },
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", stderr],
   });
   const exited = once(child, "exit");
   let text = "";
