@@ -44,6 +44,8 @@ test("without any source the defaults hold, relative to the working directory", 
     callers: [],
     alerts: [],
     issuers: [],
+    trustDomains: [],
+    proofUrls: [],
     ledger: {},
     unregisteredAgents: false,
     bodyBytesMax: 1_048_576,
@@ -331,6 +333,8 @@ test("the effective configuration is printed in file form, whole, with its secre
     subjects: ["User::*"],
     agents: [],
     actor_required: true,
+    token_required: false,
+    proof_urls: [],
     obligations: [],
   });
   expect(printed.callers[1].oauth).toEqual({ issuer: "https://as.example", audience: "pdp", client_id: "a" });

@@ -85,6 +85,46 @@ export const actionsIn = (
       typesIn(schema, resource, each.resourceTypes).length > 0,
   );
 
+/** Every combination of types that can be asked about and that a head lets through. */
+const reachOf = (schema: SchemaModel, policy: CompiledPolicy, actions: readonly Action[]): string[] =>
+  actions
+    .filter((action) => namesAction(policy.action, action))
+    .flatMap((action) =>
+      typesIn(schema, policy.principal, action.principalTypes).flatMap((principal) =>
+        typesIn(schema, policy.resource, action.resourceTypes).map((resource) =>
+          JSON.stringify([principal, action.uid, resource]),
+        ),
+      ),
+    );
+
+/** Whether a scope speaks of types alone. */
+const isTyped = (scope: Scope): boolean => scope.kind === "any" || (scope.kind === "is" && !scope.in);
+
+/** Whether it forbids whatever its head lets through, and its head speaks of types and actions alone. */
+const forbidsOutright = ({ effect, json, principal, resource }: CompiledPolicy): boolean =>
+  effect === "forbid" && json.conditions.length === 0 && isTyped(principal) && isTyped(resource);
+
+/**
+ * Whether `wide`, which is `policy` with a wider scope, means the same among these policies: what else it lets through no
+ * action applies to, so that it is denied before any policy is asked; or it is a permit, and others forbid that outright.
+ */
+export const widensNothing = (
+  schema: SchemaModel,
+  policy: CompiledPolicy,
+  wide: CompiledPolicy,
+  policies: readonly CompiledPolicy[],
+  actions: readonly Action[],
+): boolean => {
+  const comparable = (["principal", "resource"] as const).every(
+    (variable) =>
+      scopeKey(policy[variable]) === scopeKey(wide[variable]) ||
+      (isTyped(policy[variable]) && isTyped(wide[variable])),
+  );
+  const forbids = policy.effect === "permit" ? policies.filter(forbidsOutright) : [];
+  const known = new Set([policy, ...forbids].flatMap((each) => reachOf(schema, each, actions)));
+  return comparable && reachOf(schema, wide, actions).every((combination) => known.has(combination));
+};
+
 const same = (a: Uid, b: Uid): boolean => uidKey(a) === uidKey(b);
 
 /** Whether `wide` lets everything through that `narrow` does, as far as the heads alone can tell. */
