@@ -38,6 +38,8 @@ import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
 export type Service = {
   /** Where it listens. */
   url: string;
+  /** Answers a request of this process, without the network. */
+  fetch: (request: Request) => Promise<Response>;
   /** What a person should read at the start. */
   summary: string[];
   /** Bounds the ledger's file anew, in database pages; beyond it questions are answered 503. */
@@ -335,6 +337,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const { loaded } = worlds.current().head;
     return {
       url: server.url,
+      fetch: async (request) => app.fetch(request),
       summary: summaryOf(server.url, config, loaded, open()),
       boundLedger: (pagesMax) => writer.calls.call("bound", pagesMax),
       close: () => stop({ ...running, server, ledger, writer }),

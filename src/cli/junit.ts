@@ -2,7 +2,8 @@
 import type { FileResult } from "../app-cases.ts";
 import { printable } from "./table.ts";
 
-const escaped = (text: string): string =>
+/** Text for an attribute or an element, without what XML or a terminal would act on. */
+export const escapedXml = (text: string): string =>
   printable(text)
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
@@ -17,10 +18,10 @@ const casesOf = ({ file, tests }: FileResult): Case[] =>
   );
 
 const caseXml = ({ suite, name, differences }: Case): string => {
-  const head = `    <testcase classname="${escaped(suite)}" name="${escaped(name)}"`;
+  const head = `    <testcase classname="${escapedXml(suite)}" name="${escapedXml(name)}"`;
   if (differences.length === 0) return `${head}/>\n`;
-  const text = differences.map(escaped).join("&#10;");
-  return `${head}>\n      <failure message="${escaped(differences[0]!)}">${text}</failure>\n    </testcase>\n`;
+  const text = differences.map(escapedXml).join("&#10;");
+  return `${head}>\n      <failure message="${escapedXml(differences[0]!)}">${text}</failure>\n    </testcase>\n`;
 };
 
 const failures = (cases: readonly Case[]): number =>
@@ -32,7 +33,7 @@ export const junitReport = (results: readonly FileResult[]): string => {
   const suites = results.map((result) => {
     const cases = casesOf(result);
     const counts = `tests="${cases.length}" failures="${failures(cases)}"`;
-    return `  <testsuite name="${escaped(result.file)}" ${counts}>\n${cases.map(caseXml).join("")}  </testsuite>\n`;
+    return `  <testsuite name="${escapedXml(result.file)}" ${counts}>\n${cases.map(caseXml).join("")}  </testsuite>\n`;
   });
   const counts = `tests="${all.length}" failures="${failures(all)}"`;
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="remit policy test" ${counts}>\n${suites.join("")}</testsuites>\n`;

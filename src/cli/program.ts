@@ -6,6 +6,7 @@ import { alertCommand } from "./alert.ts";
 import { budgetCommand } from "./budget.ts";
 import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
+import { conformanceCommand } from "./conformance.ts";
 import { delegationCommand } from "./delegation.ts";
 import { initCommand } from "./init.ts";
 import { killCommand } from "./kill.ts";
@@ -38,4 +39,5 @@ export const program = (): Command =>
     .addCommand(alertCommand())
     .addCommand(budgetCommand())
     .addCommand(usageCommand())
-    .addCommand(proxyCommand());
+    .addCommand(proxyCommand())
+    .addCommand(conformanceCommand());

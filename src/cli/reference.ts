@@ -33,8 +33,10 @@ const section = (command: Command, name: string, common: ReadonlySet<string>): s
 /** `docs/reference/cli.md`. */
 export const cliReference = (root: Command): string => {
   const commands = leaves(root, root.name());
-  // `init` takes none.
-  const [first, ...rest] = commands.map(([command]) => command.options).filter((own) => own.length > 0);
+  // `init` and `conformance` take none: they look at no project.
+  const [first, ...rest] = commands
+    .map(([command]) => command.options)
+    .filter((own) => own.some(({ long }) => long === "--config"));
   const common = (first ?? []).filter(({ flags }) =>
     rest.every((options) => options.some((option) => option.flags === flags)),
   );
@@ -47,7 +49,7 @@ that nobody foresaw show where they come from.
 Where a service holds the data directory, \`ledger\` and \`caller\` ask it over HTTP with the administrator's key of that directory; else they open the
 files. \`agent\`, \`budget\`, \`delegation\`, \`kill\` and \`usage\` ask the service, which must run.
 
-## Options of every command but init
+## Options of every command but init and conformance
 
 They stand above the file and the environment. Settings without an option: [configuration](config.md).
 
