@@ -122,6 +122,8 @@ export type AgentStore = {
   kill: (command: KillCommand) => Promise<Kill>;
   /** Everything that was ever stopped, newest first. */
   kills: () => Promise<Kill[]>;
+  /** What is stopped now. */
+  standingKills: () => Promise<readonly Kill[]>;
   /** Adds or revokes a key, in force with the answer. @throws Problem `not_found` for a key that the agent doesn't have */
   changeAgentKey: (command: KeyCommand) => Promise<AgentKey>;
   /** Every key the agent ever had, oldest first. */

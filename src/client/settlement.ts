@@ -60,7 +60,7 @@ export type Holds = {
   ) => Promise<HoldState>;
 };
 
-/** Whose key it is. `status` is that of the registry; only `active` agents may act. */
+/** Whose key it is. `status` says whether it may act now, parents and kills counted; only `active` agents may. */
 export type RecognisedAgent = { type: string; id: string; status: string };
 
 export type RemitApi = {

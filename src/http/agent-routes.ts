@@ -4,7 +4,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import type { Agent } from "../agent/agent.ts";
 import { standing } from "../agent/registry.ts";
-import type { AgentKey, AgentName, AgentStore } from "../agent/store.ts";
+import type { AgentKey, AgentName, AgentStore, Kill } from "../agent/store.ts";
 import type { World } from "../decision/prepare.ts";
 import type { Worlds } from "../decision/worlds.ts";
 import { mayAsk } from "../identity/caller.ts";
@@ -118,8 +118,28 @@ const revokeKey =
 const unknownKey = (): Problem =>
   new Problem("not_found", "no agent is recognised by this key", { field: "key" });
 
-const shownStanding = (agent: Agent, at: number): string =>
-  standing(agent, at) === "agent_expired" ? "expired" : agent.status;
+/** Which of the kills in force fit an agent, by what stands above it too. */
+export const killsOver = (lineage: readonly Agent[], kills: readonly Kill[]): Kill[] =>
+  kills.filter(({ target: { kind, value } }) => {
+    if (kind === "run") return false;
+    return kind === "all" || lineage.some((each) => each[kind === "agent" ? "id" : kind] === value);
+  });
+
+/** What keeps an agent from acting, the worst first, and how it is told. */
+const hindrances = [
+  ["agent_revoked", "revoked"],
+  ["agent_suspended", "suspended"],
+  ["agent_unknown", "requested"],
+  ["agent_expired", "expired"],
+] as const;
+
+/** Whether an agent may act now, with all that stands above it and everything that was stopped. */
+const shownStanding = (lineage: readonly Agent[], kills: readonly Kill[], at: number): string => {
+  const found = new Set<string>(lineage.map((each) => standing(each, at)));
+  for (const { action } of killsOver(lineage, kills))
+    found.add(action === "revoke" ? "agent_revoked" : "agent_suspended");
+  return hindrances.find(([reason]) => found.has(reason))?.[1] ?? "active";
+};
 
 const recognise =
   ({ guard, agents, worlds, clock, limits }: AgentParts): Endpoint =>
@@ -130,13 +150,16 @@ const recognise =
     // What can't be a key is looked up all the same, as one that nobody has.
     const hash = hashKey(isAgentKey(key) ? key : randomUUID());
     const id = await agents.agentOfKey(hash, at);
+    const kills = await agents.standingKills();
     const world = worlds.current();
-    const agent = id === undefined ? undefined : world.registry.find(id);
+    // By its id alone: a key of an agent that is gone is not one of whoever is called the same.
+    const agent = id === undefined ? undefined : world.registry.byId(id);
     if (!agent) throw unknownKey();
     const subject = { type: typeOf(world), id: agent.id };
     // A caller learns nothing of agents that it may not name; on whose behalf they will act isn't known yet.
     if (mayAsk({ ...caller, subjects: [] }, { subject, agents: [agent.id] })) throw unknownKey();
-    return jsonAnswer(200, { agent: { ...subject, status: shownStanding(agent, at) } });
+    const status = shownStanding(world.registry.lineage(agent), kills, at);
+    return jsonAnswer(200, { agent: { ...subject, status } });
   };
 
 /** Adds `/v1/agents/…`. An agent's id is one segment of the path, percent-encoded. */

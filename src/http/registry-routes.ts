@@ -8,7 +8,7 @@ import { agentEntity } from "../decision/agent-entities.ts";
 import type { World } from "../decision/prepare.ts";
 import { uuidv7 } from "../kit/id.ts";
 import { Problem } from "../kit/problem.ts";
-import { type AgentParts, agentNamed, nameOf, typeOf } from "./agent-routes.ts";
+import { type AgentParts, agentNamed, killsOver, nameOf, typeOf } from "./agent-routes.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { readBody } from "./body.ts";
 import type { Add, Endpoint } from "./endpoint.ts";
@@ -33,21 +33,12 @@ const shownRecognition = (by: Recognition): Record<string, string> => {
   return "spiffeId" in by ? { spiffe_id: by.spiffeId } : { jkt: by.jkt };
 };
 
-/** Which kills in force fit an agent, by what stands above it too. */
-const killsOf = (lineage: readonly Agent[], kills: readonly Kill[]): string[] =>
-  kills
-    .filter(({ liftedAt, target: { kind, value } }) => {
-      if (liftedAt !== undefined || kind === "run") return false;
-      return kind === "all" || lineage.some((each) => each[kind === "agent" ? "id" : kind] === value);
-    })
-    .map(({ id }) => id);
-
 type Seen = { world: World; kept: KeptAgents; kills: readonly Kill[] };
 
 const shownAgent = (agent: Agent, { world, kept, kills }: Seen): Record<string, unknown> => {
   const { id, name, owner, team, org, purpose, model, parent, expiresAt, status } = agent;
   const word = kept.words.find((each) => each.agent === id);
-  const stopped = killsOf(world.registry.lineage(agent), kills);
+  const stopped = killsOver(world.registry.lineage(agent), kills).map((kill) => kill.id);
   const known = { name, owner, team, org, purpose, model, parent };
   return {
     id,
@@ -66,7 +57,7 @@ const shownAgent = (agent: Agent, { world, kept, kills }: Seen): Record<string, 
 
 const see = async ({ agents, worlds }: AgentParts): Promise<Seen> => {
   const kept = await agents.keptAgents();
-  return { world: worlds.current(), kept, kills: await agents.kills() };
+  return { world: worlds.current(), kept, kills: await agents.standingKills() };
 };
 
 const idOf = (c: Context): string => c.req.param("id") ?? "";

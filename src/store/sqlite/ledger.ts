@@ -97,6 +97,7 @@ export type Ledger = {
   auditBalances: () => BalanceFault[];
   keptAgents: () => KeptAgents;
   kills: () => Kill[];
+  standingKills: () => readonly Kill[];
   delegations: (filter: DelegationFilter) => Delegation[];
   agentKeys: (agent: string) => AgentKey[];
   /** The agent whose key this is at the instant. */
@@ -227,6 +228,7 @@ const readsOf = (
   | "agentOfKey"
   | "keptAgents"
   | "kills"
+  | "standingKills"
   | "delegations"
 > => {
   const policySet = db.prepare<[string], string>("select body from policy_set where digest = ?").pluck();
@@ -239,6 +241,7 @@ const readsOf = (
     entries: (filter) => readEntries(db, filter),
     keptAgents: () => agentRows(db).kept(),
     kills: () => createKills(db).list(),
+    standingKills: () => createKills(db).standing(),
     delegations: (filter) => createDelegations(db).list(filter),
     agentKeys: (agent) => keys.list(agent),
     agentOfKey: (hash, at) => {
