@@ -71,7 +71,7 @@ const checkCaching = (value: JsonValue | undefined, { allow }: CallRules): void 
   walk(value);
 };
 
-/** Thinking must fit into what may come out, or the provider refuses the call. */
+/** Thinking fits into what may come out, but between calls of tools: there it may come on top. */
 const thinkingTokens = (thinking: JsonValue | undefined): number => {
   const budget = isObject(thinking) ? thinking["budget_tokens"] : undefined;
   return typeof budget === "number" ? budget : 0;
@@ -93,11 +93,11 @@ const reader = (): StreamReader => {
       if (type === undefined) return { forward: true, last: false };
       const chunk: unknown = JSON.parse(data);
       if (isObject(chunk) && isObject(chunk["message"])) merge(chunk["message"]["usage"]);
-      if (isObject(chunk) && type === "message_delta") {
+      if (isObject(chunk) && chunk["type"] === "message_delta") {
         merge(chunk["usage"]);
         complete = true;
       }
-      return { forward: true, last: type === "message_stop" };
+      return { forward: true, last: isObject(chunk) && chunk["type"] === "message_stop" };
     },
     usage: () => (complete && usage ? { ...usage, convention: "anthropic" } : undefined),
   };
@@ -116,7 +116,8 @@ const readMessages =
     checkCaching(body, rules);
     const limit = integerOf(body, "max_tokens", 0, tokensMax) ?? rules.outputTokensDefault;
     const thinking = thinkingTokens(body["thinking"]);
-    if (!Number.isSafeInteger(thinking)) throw invalidRequest("thinking.budget_tokens", "must be an integer");
+    if (!Number.isSafeInteger(thinking) || thinking < 0 || thinking > tokensMax)
+      throw invalidRequest("thinking.budget_tokens", `must be an integer of 0 to ${tokensMax}`);
     const sent: JsonObject = {
       ...body,
       ...(generates ? { max_tokens: limit } : {}),
@@ -126,11 +127,12 @@ const readMessages =
     return {
       model: modelOf(body),
       inputTokensMax: inputTokensMax(sent, contents, parts, rules),
-      outputTokensMax: generates ? limit : 0,
+      outputTokensMax: generates ? limit + (thinking < limit ? 0 : thinking) : 0,
       body: sent,
       stream: flagOf(body, "stream"),
       digest: turnDigest(body, messages, ({ role }) => role === "assistant"),
-      capped: (most) => (most <= thinking ? undefined : { ...sent, max_tokens: Math.min(limit, most) }),
+      capped: (most) =>
+        most <= thinking || thinking >= limit ? undefined : { ...sent, max_tokens: Math.min(limit, most) },
       reader,
     };
   };

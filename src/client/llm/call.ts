@@ -33,6 +33,8 @@ export type SendingLimits = {
   eventBytesMax: number;
   /** How long a stream is still read for its usage when nobody listens any more. */
   readOnMs: number;
+  /** How long a listener may take nothing of what waits for it. */
+  silenceMs: number;
   /** Further tries of a call that was not taken up. */
   retries: number;
 };
@@ -192,28 +194,35 @@ const wholeAnswer = async (
   response.end(body);
 };
 
-/** Writes at the pace of the reader. Whoever is gone reads nothing more. */
-const write = async (response: ServerResponse, text: string, cut: AbortSignal): Promise<void> => {
+/** Writes at the pace of the reader. Whoever is gone, or stands still, reads nothing more. */
+const write = async (
+  response: ServerResponse,
+  text: string,
+  cut: AbortController,
+  silenceMs: number,
+): Promise<void> => {
   if (response.closed || response.destroyed || response.write(text)) return;
   const gone = new AbortController();
   const stop = (): void => gone.abort();
   response.once("close", stop);
-  cut.addEventListener("abort", stop, { once: true });
+  cut.signal.addEventListener("abort", stop, { once: true });
+  const standing = setTimeout(() => cut.abort("disconnected"), silenceMs);
   await once(response, "drain", { signal: gone.signal }).catch(() => {});
+  clearTimeout(standing);
   response.off("close", stop);
-  cut.removeEventListener("abort", stop);
+  cut.signal.removeEventListener("abort", stop);
 };
 
 const relay = async (
   answer: IncomingMessage,
   reader: StreamReader,
   { response, meter, cut }: Sending,
-  { eventBytesMax }: SendingLimits,
+  { eventBytesMax, silenceMs }: SendingLimits,
 ): Promise<void> => {
   for await (const event of eventsOf(answer as AsyncIterable<Uint8Array>, eventBytesMax)) {
     const { forward, last } = reader.take(event);
     if (last) await soon(meter.settle(reader.usage()));
-    if (forward) await write(response, event, cut.signal);
+    if (forward) await write(response, event, cut, silenceMs);
     if (cut.signal.aborted) break;
   }
 };
@@ -246,12 +255,15 @@ const streamAnswer = async (
   }
   clearTimeout(patience);
   const stopped = cut.signal.aborted;
-  // What was told before a cut is not all that was used.
-  await soon(meter.settle(stopped ? undefined : reader.usage()));
+  const whole = !stopped && !broken && answer.complete;
+  // What was told before a cut or a break is not all that was used.
+  await soon(meter.settle(whole ? reader.usage() : undefined));
   if (stopped && !answer.destroyed) answer.destroy();
   if (response.closed) return;
-  if (stopped) response.end(endpoint.errorEvent(cutRefusal(cut.signal.reason)));
-  else if (broken || !answer.complete) response.destroy();
+  // Nothing more gets through to a listener that stands still.
+  if (stopped && response.writableNeedDrain) response.destroy();
+  else if (stopped) response.end(endpoint.errorEvent(cutRefusal(cut.signal.reason)));
+  else if (!whole) response.destroy();
   else response.end();
 };
 

@@ -201,7 +201,9 @@ const plainItems: ReadonlySet<string> = new Set([
 
 const checkItems = (items: readonly JsonObject[], { allow }: CallRules): void => {
   for (const item of items) {
-    const type = typeof item["type"] === "string" ? item["type"] : "message";
+    // Without a type it is a message, or a reference: only a message says whose it is.
+    const bare = typeof item["role"] === "string" ? "message" : "item_reference";
+    const type = typeof item["type"] === "string" ? item["type"] : bare;
     if (!plainItems.has(type) && !allow.has(`input.${type}`))
       throw unpricedParameter(`input.${type}`, "is of unknown size and cost");
     if (type === "reasoning" && typeof item["encrypted_content"] !== "string")

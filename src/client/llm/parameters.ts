@@ -89,6 +89,13 @@ type Tally = { images: number; imageBytes: number };
 
 const bytesOf = (value: JsonValue): number => Buffer.byteLength(JSON.stringify(value));
 
+/** The bytes of an image itself, or of its address; whatever else stands in its part counts as text. */
+const imageBytesOf = ({ image_url: address, source }: JsonObject): number => {
+  const image = address ?? source;
+  const value = isObject(image) ? (image["url"] ?? image["data"]) : image;
+  return typeof value === "string" ? bytesOf(value) : 0;
+};
+
 /** Counts the parts of a content, those inside tool results too. @throws Refusal for what has no bound */
 const tallyParts = (content: JsonValue | undefined, parts: Parts, rules: CallRules, tally: Tally): void => {
   if (content === undefined || content === null || typeof content === "string") return;
@@ -98,7 +105,7 @@ const tallyParts = (content: JsonValue | undefined, parts: Parts, rules: CallRul
       if (rules.imageTokensMax === undefined)
         throw unpricedParameter(`content.${type}`, "is an image, of unknown cost", "--image-tokens");
       tally.images++;
-      tally.imageBytes += bytesOf(part);
+      tally.imageBytes += imageBytesOf(part);
     } else if (!parts.text.has(type) && !rules.allow.has(`content.${type}`))
       throw unpricedParameter(`content.${type}`, "is of unknown size and cost");
     tallyParts(part["content"], parts, rules, tally);

@@ -134,17 +134,21 @@ export const meteredCall = async (desk: Desk, asked: Asked, agent: KnownAgent, c
   } finally {
     unwatch();
     desk.running.delete(cut);
+    // Whatever broke on the way may have been used: no hold stays open behind a call.
+    void meter.settle(undefined);
   }
 };
 
 const limitsOf = ({
   readOnMs = usual.readOnMs,
   retries = usual.retries,
+  silenceMs = usual.silenceMs,
 }: LlmProxyOptions): SendingLimits => ({
   answerBytesMax: usual.answerBytesMax,
   eventBytesMax: usual.eventBytesMax,
   readOnMs,
   retries,
+  silenceMs,
 });
 
 /** A call that consumes nothing still needs a permission. */

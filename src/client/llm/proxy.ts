@@ -47,10 +47,13 @@ const send = (
   response.end(text);
 };
 
+/** What may stand in a header: reasons come from the PDP, whatever it says. */
+const headerText = /^[\x21-\x7e]{1,256}$/;
+
 const refuse = ({ dialect }: Desk, response: ServerResponse, refusal: Refusal): void => {
   const { status, retryAfterSeconds, code } = refusal;
   send(response, status, dialect.errorBody(refusal), {
-    "remit-reason": code,
+    ...(headerText.test(code) ? { "remit-reason": code } : {}),
     ...(retryAfterSeconds === undefined
       ? { "x-should-retry": "false" }
       : { "retry-after": String(retryAfterSeconds) }),
@@ -156,19 +159,22 @@ export const startLlmProxy = async (options: LlmProxyOptions): Promise<LlmProxy>
   checkAddress("upstream", options.upstream, false);
   const desk = deskOf(options);
   const server = createServer({ keepAliveTimeout: 65_000 }, (request, response) => {
-    answer(desk, request, response).catch((error: unknown) => {
-      const isRefusal = error instanceof Refusal;
-      desk.tell({
-        event: isRefusal ? "refused" : "failed",
-        ...(isRefusal ? { reason: error.code } : {}),
-        message: error instanceof Error ? error.message : String(error),
-      });
-      refuse(
-        desk,
-        response,
-        isRefusal ? error : new Refusal(502, "proxy_failed", "the call could not be passed on"),
-      );
-    });
+    answer(desk, request, response)
+      .catch((error: unknown) => {
+        const isRefusal = error instanceof Refusal;
+        desk.tell({
+          event: isRefusal ? "refused" : "failed",
+          ...(isRefusal ? { reason: error.code } : {}),
+          message: error instanceof Error ? error.message : String(error),
+        });
+        refuse(
+          desk,
+          response,
+          isRefusal ? error : new Refusal(502, "proxy_failed", "the call could not be passed on"),
+        );
+      })
+      // One answer that can't be given ends one connection, and not the proxy.
+      .catch(() => response.destroy());
   });
   const url = await listen(server, options.listen);
   return { url, close: (graceMs = 5000) => stop(desk, server, graceMs) };
