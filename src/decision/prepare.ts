@@ -242,7 +242,7 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
     dryRun: inputs.dryRun,
     ...(inputs.run === undefined ? {} : { run: inputs.run }),
     ...(inputs.parentRun === undefined ? {} : { parentRun: inputs.parentRun }),
-    ...idempotencyOf(question, inputs, asker, given.forwarded && chain),
+    ...idempotencyOf(question, inputs, asker, given.forwarded || inputs.agentKey ? chain : undefined),
     question: withoutTokens(question),
     subject: chain.subject ? namedHop(schema, chain.subject) : namedClaim(subject, question.subject),
     subjectActs: subjectIsAgent,
@@ -343,7 +343,7 @@ const identityOf = (
 const withoutKey = ({ idempotency: _key, ...facts }: Facts): Facts => facts;
 
 /**
- * The body's key wins over the header's. Tokens are no part of what is asked, so that a retry may bear fresh ones; whom
+ * The body's key wins over the header's. Tokens and keys are no part of what is asked, so that a retry may bear fresh ones; whom
  * they show, and how surely, is: the answer to one agent is none to another.
  */
 const idempotencyOf = (

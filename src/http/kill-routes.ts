@@ -1,9 +1,11 @@
 /** The kill switch: stops agents, runs and what belongs to an owner or a team, in one call, until it is lifted. */
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { Recognition } from "../agent/agent.ts";
 import { holdFates, type Kill, type Target, targetKinds } from "../agent/store.ts";
 import type { World } from "../decision/prepare.ts";
 import { uuidv7 } from "../kit/id.ts";
+import { Problem } from "../kit/problem.ts";
 import { type AgentParts, nameOf } from "./agent-routes.ts";
 import { jsonAnswer } from "./answer.ts";
 import { readBody } from "./body.ts";
@@ -32,13 +34,32 @@ const killBody = z.strictObject({
 
 const liftBody = z.strictObject({ reason });
 
-/** An agent may be meant by what it is recognised by. */
-const targetOf = ({ registry }: World, named: z.infer<typeof target>): Target => {
+const nameIn = (by: Recognition): string => {
+  if ("clientId" in by) return by.clientId;
+  return "spiffeId" in by ? by.spiffeId : by.jkt;
+};
+
+/**
+ * An agent may be meant by what it is recognised by; a name that nobody has may be that of one to come.
+ * @throws Problem `conflict` for a name that several agents have: it would stop none of them
+ */
+const agentMeant = ({ registry }: World, name: string): string => {
+  if (registry.byId(name)) return name;
+  const called = registry.agents.filter(({ recognisedBy }) => recognisedBy.some((by) => nameIn(by) === name));
+  if (called.length > 1)
+    throw new Problem(
+      "conflict",
+      `several agents are called \`${name}\`: name one of ${called.map(({ id }) => `\`${id}\``).join(", ")}`,
+      { field: "target.agent" },
+    );
+  return called[0]?.id ?? name;
+};
+
+const targetOf = (world: World, named: z.infer<typeof target>): Target => {
   const kind = targetKinds.find((each) => named[each] !== undefined)!;
   const given = named[kind];
-  if (kind === "agent" && typeof given === "string")
-    return { kind, value: registry.find(given)?.id ?? given };
-  return { kind, value: typeof given === "string" ? given : "" };
+  const value = typeof given === "string" ? given : "";
+  return { kind, value: kind === "agent" ? agentMeant(world, value) : value };
 };
 
 /** The registered agents that a target fits as they are now; those that come later are found as they ask. */

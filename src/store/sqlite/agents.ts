@@ -1,6 +1,7 @@
 /** Agents in the store: what was registered at run time, and the last word on each one's status. */
 import type { Database } from "better-sqlite3";
 import type { AgentStatus } from "../../agent/agent.ts";
+import { stricter } from "../../agent/status.ts";
 import type { AgentCommand, AgentName, KeptAgents, Registration, StatusWord } from "../../agent/store.ts";
 import { actRecord, entityRecord } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
@@ -109,15 +110,16 @@ export const createAgentActs = (db: Database): ((desk: Desk, command: AgentComma
   const register = (desk: Desk, command: Extract<AgentCommand, { verb: "register" }>): void => {
     const { registration, status, reason, at, caller } = command;
     const { id, expiresAt } = registration;
-    // An id that was stopped before it was registered stays stopped.
+    // An id that was stopped before it was registered stays stopped, and none is let in by an old word.
     const said = desk.agents.statusOf(id);
     if (exists.get(id) !== undefined)
       throw new Problem("conflict", `the agent \`${id}\` is registered already`, { field: "id" });
     insert.run(id, JSON.stringify(registration), expiresAt ?? null, at, caller);
-    if (said === undefined) desk.agents.say({ agent: id, status, reason, by: caller, at });
+    const begun = said === undefined ? status : stricter(said, status);
+    if (begun !== said) desk.agents.say({ agent: id, status: begun, reason, by: caller, at });
     appendAgentEntry(desk, command, {
       kind: "agent.register",
-      facts: { status: said ?? status },
+      facts: { status: begun },
       detail: { registration, reason },
     });
   };

@@ -279,15 +279,14 @@ const statusRefusal = (desk: Desk, facts: Facts): Refusal | undefined => {
 /** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
 const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
   const facts = JSON.parse(body) as Facts;
-  const refusal = facts.refusal
-    ? undefined
-    : (statusRefusal(desk, facts) ??
-      killRefusal(desk, facts) ??
-      keyRefusal(desk.agentKeys, facts) ??
-      delegationRefusal(desk, facts));
+  if (facts.refusal) return { facts, body };
+  const foreign = keyRefusal(desk.agentKeys, facts);
+  const refusal =
+    statusRefusal(desk, facts) ?? killRefusal(desk, facts) ?? foreign ?? delegationRefusal(desk, facts);
   if (!refusal) return { facts, body };
   const { ask: _ask, demand: _demand, ...rest } = facts;
-  const refused: Facts = { ...rest, refusal };
+  // Whoever bears no valid key is not the one who asked before: its denial is its own.
+  const refused: Facts = { ...(foreign ? withoutKey(rest) : rest), refusal };
   return { facts: refused, body: JSON.stringify(refused) };
 };
 

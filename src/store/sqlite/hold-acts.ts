@@ -105,6 +105,21 @@ const admitTopUp = (desk: Desk, book: Book, hold: KeptHold, amounts: Amounts, at
   }
 };
 
+/** Whether those whose hold it is may act: more is held for nobody who was stopped, or has expired, meanwhile. */
+const admitActing = (desk: Desk, { agents, dimensions, run }: KeptHold, at: Micros): void => {
+  const named = new Set([...agents, ...(dimensions.agent === undefined ? [] : [dimensions.agent])]);
+  for (const agent of named) {
+    const standing = desk.agents.standing(agent, at);
+    if (standing !== "clear") throw conflict(`${standing}: no more is held for \`${agent}\``);
+  }
+  const runs = run === undefined ? [] : desk.runs.lineage(run);
+  const kill = desk.kills.standing().find(({ target: { kind, value } }) => {
+    if (kind === "all") return named.size > 0;
+    return kind === "agent" ? named.has(value) : kind === "run" && runs.includes(value);
+  });
+  if (kill) throw conflict(`agent_suspended: stopped by \`${kill.id}\`, no more is held`);
+};
+
 /** Whether the run may spend that much more. */
 const admitInRun = (
   desk: Desk,
@@ -238,6 +253,8 @@ const transitionOf = (desk: Desk, book: Book, hold: KeptHold, command: HoldComma
     case "extend": {
       if (hold.state !== "open" || hold.expiresAt <= command.at) throw conflict("the hold is no longer open");
       if (hold.frozen) throw conflict("the hold is frozen: it can be settled or released");
+      // What is under way may go on, where it wasn't frozen; it may not grow.
+      if (Object.keys(command.amounts).length > 0) admitActing(desk, hold, command.at);
       admitTopUp(desk, book, hold, command.amounts, command.at);
       admitInRun(desk, hold, command);
       return accepted(extendHold(hold, command.at + command.ttlMs * 1000, command.amounts));
