@@ -143,7 +143,8 @@ const httpStores = (send: Send, log: LogSource): Stores => ({
   },
 });
 
-const refuse = (): never => {
+/** Stands for the judging where a ledger is opened without it. */
+export const refuseToDecide = (): never => {
   throw new Problem("not_ready", "nothing is decided while the ledger is open for reading");
 };
 
@@ -164,7 +165,7 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
     : undefined;
   const ledger = openLedger(
     ledgerFile(data),
-    { judge: refuse, admit: refuse, engine: config.engine },
+    { judge: refuseToDecide, admit: refuseToDecide, engine: config.engine },
     tree ? { tree } : {},
   );
   const kept: CallerStore = {
@@ -208,6 +209,23 @@ export const withStores = async <T>(config: Config, use: (stores: Stores) => Pro
     } finally {
       stores.close();
     }
+  } finally {
+    lock.release();
+  }
+};
+
+/**
+ * Runs `use` with the service that holds the data directory, or, where none does, with the directory held here.
+ * @throws Problem `conflict` when another process holds it that can't be asked
+ */
+export const withSender = async <T>(
+  config: Config,
+  use: (send: Send | undefined) => Promise<T>,
+): Promise<T> => {
+  const lock = tryLockData(config.data);
+  if ("holder" in lock) return use(senderTo(lock.holder, config));
+  try {
+    return await use(undefined);
   } finally {
     lock.release();
   }

@@ -43,15 +43,17 @@ const errorText = (error: unknown): string => (error instanceof Error ? error.me
 /** Takes policy sets in from the loader: kept durably first, so that whatever they decide can be judged again. */
 const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void => {
   let policies: CompiledPolicy[] = [];
-  const keep = ({ digest, source, budgets }: Extract<ToJudge, { kind: "keep" }>): FromJudge => {
+  const activate = ({ activated, budgets }: Extract<ToJudge, { kind: "activate" }>): FromJudge => {
     try {
-      ledger.keepPolicySet({ digest, body: source });
-      const refused = ledger.takeBook(budgets);
+      const refused = ledger.activate(activated, budgets);
       if (refused.length > 0) policies = [];
       return { budgets: refused };
     } catch (cause) {
       policies = [];
-      return { error: `the ledger can't keep the policy set: ${errorText(cause)}` };
+      if (cause instanceof Problem && cause.code === "conflict")
+        return { problem: { code: cause.code, detail: cause.detail } };
+      const detail = `the ledger can't keep the policy set: ${errorText(cause)}`;
+      return { problem: { code: "ledger_unavailable", detail } };
     }
   };
   const take = (message: ToJudge): FromJudge => {
@@ -59,8 +61,8 @@ const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void =
       case "policies":
         policies.push(...message.policies);
         return {};
-      case "keep":
-        return keep(message);
+      case "activate":
+        return activate(message);
       case "install": {
         const { digest, actions } = message;
         engine.install({ digest, policies, actions });

@@ -1,6 +1,7 @@
 /** The composition root: joins the rooms into a service. */
 import { randomBytes } from "node:crypto";
 import { Worker } from "node:worker_threads";
+import { type Loading, policyCheck, startLoading } from "./app-loading.ts";
 import { startTokens, type Tokens } from "./app-tokens.ts";
 import type { WriterNews, WriterStart } from "./app-writer.ts";
 import { createDelivery, type Delivery } from "./alert/deliver.ts";
@@ -11,8 +12,8 @@ import { isLoopback } from "./config/listen.ts";
 import { configDigest } from "./config/load.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { createDecider, type Decider, type DeciderParts } from "./decision/decide.ts";
-import { type Loader, startLoader } from "./decision/loader.ts";
-import type { World } from "./decision/prepare.ts";
+import { createPolicyDesk } from "./decision/activation.ts";
+import type { Loader } from "./decision/loader.ts";
 import type { Loaded } from "./decision/snapshot.ts";
 import { createWorlds, type Worlds } from "./decision/worlds.ts";
 import { identityPath } from "./authzen/metadata.ts";
@@ -26,7 +27,6 @@ import { type CallerList, createCallerList } from "./identity/caller-list.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
 import { createPublisher, knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
 import { ledgerKeys } from "./ledger/key-file.ts";
-import { type LoadError, loadErrorText } from "./kit/place.ts";
 import { Problem } from "./kit/problem.ts";
 import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
 import { connectOutbox } from "./store/sqlite/outbox.ts";
@@ -80,63 +80,6 @@ const startWriter = (
     }
   });
   return { worker, calls: callThread(worker, "ledger_unavailable") };
-};
-
-/** The state of loading, as readiness tells it. */
-type Loading = { errors: LoadError[]; since?: string };
-
-/** Starts loading and waits for the first snapshot. @throws Problem `not_ready` with every fault of the files */
-const startLoading = (
-  config: Config,
-  calls: Calls,
-  worlds: Worlds,
-  loading: Loading,
-  { log, metrics }: { log: Logger; metrics: Metrics },
-): Promise<Loader> => {
-  const { policies, schemas, entities } = config;
-  return new Promise((resolve, reject) => {
-    let started = false;
-    const onWorld = (world: World, warnings: LoadError[]): void => {
-      const { loaded, policySet } = world.head;
-      worlds.replace(world);
-      loading.errors = [];
-      metrics.reloaded("ok");
-      metrics.loaded(loaded.policies, loaded.entities);
-      for (const warning of warnings) log.warn(loadErrorText(warning));
-      log.info({ policySet, ...loaded }, "policies are in force");
-      started = true;
-      resolve(loader);
-    };
-    const onErrors = (errors: LoadError[]): void => {
-      loading.errors = errors;
-      loading.since = new Date().toISOString();
-      metrics.reloaded("failed");
-      for (const error of errors) log.error(loadErrorText(error));
-      if (started) return;
-      const detail = errors.map(loadErrorText).join("\n");
-      void loader.stop().then(() => reject(new Problem("not_ready", detail)));
-    };
-    const onEnd = (error: unknown): void => {
-      log.error({ err: error }, "the loader ended: edits have no effect until a restart");
-      loading.errors = [{ message: "the loader ended: restart the service", file: "folders" }];
-      if (!started) reject(error instanceof Error ? error : new Error(String(error)));
-    };
-    const loader = startLoader(
-      { policies, schemas, entities },
-      config.reloadIntervalMs,
-      (port) => {
-        calls.call("connect", port, [port]).catch(onEnd);
-      },
-      { onWorld, onErrors, onEnd },
-    );
-  });
-};
-
-const policyCheck = (worlds: Worlds, { errors, since }: Loading): Check => {
-  const { policySet, loaded } = worlds.current().head;
-  const facts = { digest: policySet, policies: loaded.policies };
-  if (errors.length === 0) return { status: "ok", ...facts };
-  return { status: "stale", ...facts, since, error: errors.map(loadErrorText).join("\n"), errors };
 };
 
 /** An answer of the writer as a check; a writer that doesn't answer has failed. */
@@ -303,7 +246,16 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const worlds = worldsOf(writer, log);
     const agents = await createDirectory(ledger, worlds.keep);
     const loading: Loading = { errors: [] };
-    const loader = await startLoading(config, writer.calls, worlds, loading, { log, metrics });
+    const standing = await ledger.standing();
+    const loader = await startLoading({
+      config,
+      calls: writer.calls,
+      worlds,
+      loading,
+      log,
+      metrics,
+      standing,
+    });
     undo.push(() => loader.stop());
     const callers = await createCallerList(config.callers, ledger);
     const local = isLoopback(config.listen.host);
@@ -327,6 +279,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       limits: config,
       identity: identityOf(config, () => server.url, log),
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
+      policies: createPolicyDesk(loader, ledger, () => loading),
       obligationTypes: () => worlds.current().head.obligationTypes,
       checks: () => checksOf(worlds, loading, ledger, writer, tokens),
     });

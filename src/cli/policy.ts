@@ -1,5 +1,6 @@
-/** `remit policy …`: what a policy author runs before anything is in force. */
+/** `remit policy …`: what a policy author runs before and after policies are in force. */
 import { Command } from "commander";
+import { followCommand, promoteCommand, rollbackCommand, statusCommand } from "./policy-activate.ts";
 import { checkCommand } from "./policy-check.ts";
 import { formatCommand } from "./policy-format.ts";
 import { showCommand } from "./policy-show.ts";
@@ -13,4 +14,8 @@ export const policyCommand = (): Command =>
     .addCommand(testCommand())
     .addCommand(formatCommand())
     .addCommand(showCommand())
-    .addCommand(simulateCommand());
+    .addCommand(simulateCommand())
+    .addCommand(promoteCommand())
+    .addCommand(rollbackCommand())
+    .addCommand(followCommand())
+    .addCommand(statusCommand());

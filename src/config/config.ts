@@ -14,6 +14,8 @@ export type Config = {
   policies: string;
   schemas: string;
   entities: string;
+  /** Where policies come from a bundle file: it, and the public keys of which one must have signed it. */
+  bundle?: { file: string; publicKeys: string[] };
   engine: "reference" | "checked" | "compiled";
   callers: Caller[];
   /** Who hears of alerts. */

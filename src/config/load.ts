@@ -130,6 +130,16 @@ const ledgerOf = ({ origin, anchor }: ConfigFile["ledger"], base: string): Confi
   ...(anchor?.url === undefined ? {} : { anchor: { url: anchor.url } }),
 });
 
+const bundleOf = ({ bundle }: ConfigFile, base: string): Pick<Config, "bundle"> =>
+  bundle
+    ? {
+        bundle: {
+          file: resolve(base, bundle.file),
+          publicKeys: bundle.public_keys.map((key) => resolve(base, key)),
+        },
+      }
+    : {};
+
 const configOf = (
   file: ConfigFile,
   paths: Record<(typeof folders)[number], string>,
@@ -138,6 +148,7 @@ const configOf = (
   ...(file.identity === undefined ? {} : { identity: file.identity }),
   listen: parseListen(file.listen)!,
   ...paths,
+  ...bundleOf(file, base),
   engine: file.engine,
   callers: file.callers.map(callerOf),
   ...tokensOf(file, base),
@@ -210,6 +221,7 @@ const fileForm = (config: Config): Record<string, unknown> => ({
   policies: config.policies,
   schemas: config.schemas,
   entities: config.entities,
+  ...(config.bundle ? { bundle: { file: config.bundle.file, public_keys: config.bundle.publicKeys } } : {}),
   engine: config.engine,
   store: "sqlite",
   callers: config.callers.map((caller) => ({

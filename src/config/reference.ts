@@ -1,6 +1,7 @@
 /** The configuration's reference, made from its schema: a page for people, a JSON Schema for editors. */
 import { z } from "zod";
 import {
+  bundleSettings,
   callerSettings,
   configShape,
   introspectionSettings,
@@ -54,6 +55,12 @@ ${oauthSettings.map(fieldLine).join("\n")}
 Each is told of alerts by a signed webhook (Standard Webhooks) or a Slack-compatible message. Try one with \`remit alert test\`.
 
 ${sinkSettings.map(fieldLine).join("\n")}
+
+## bundle
+
+Signed policies: the manual of operation.
+
+${bundleSettings.map(fieldLine).join("\n")}
 
 ## ledger
 

@@ -21,6 +21,7 @@ export type ConfigFile = {
   policies: string;
   schemas: string;
   entities?: string | undefined;
+  bundle?: { file: string; public_keys: string[] } | undefined;
   engine: "reference" | "checked" | "compiled";
   store: "sqlite";
   callers: {
@@ -215,6 +216,13 @@ const ledgerShape = z.strictObject({
     .describe("Where checkpoints go besides: out of reach of whoever can write the data directory"),
 });
 
+const bundleShape = z.strictObject({
+  file: z.string().min(1).describe("The bundle, as `remit policy bundle` writes it"),
+  public_keys: texts.describe(
+    "Files of Ed25519 public keys in PEM, of which one must have signed it; empty: it needn't be signed",
+  ),
+});
+
 /** An AuthZEN identity (§9.1.1): https, except on the machine itself, without query, fragment and trailing slash. */
 const isIdentity = (text: string): boolean => isSafeUrl(text) && !/[?]|\/$/.test(text);
 
@@ -239,6 +247,7 @@ const shape = z.strictObject({
     .min(1)
     .optional()
     .describe("Folder of entity files and `agents.yaml`; default: `entities` in the policies folder"),
+  bundle: bundleShape.optional().describe("Takes policies from a bundle file, and none from the folders"),
   engine: z
     .enum(["reference", "checked", "compiled"])
     .default("compiled")
@@ -337,6 +346,7 @@ export const settings: readonly Setting[] = settingsOf(shape);
 export const callerSettings: readonly Setting[] = settingsOf(callerShape);
 export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oauth.unwrap());
 export const sinkSettings: readonly Setting[] = settingsOf(sinkFields);
+export const bundleSettings: readonly Setting[] = settingsOf(bundleShape);
 export const ledgerSettings: readonly Setting[] = settingsOf(ledgerShape);
 export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
 export const introspectionSettings: readonly Setting[] = settingsOf(issuerShape.shape.introspection.unwrap());

@@ -2,7 +2,7 @@
  * A snapshot: policies, schema, entities, agents and budgets of the folders, read and checked together, so that
  * no question ever meets half an edit.
  */
-import { basename, join, relative } from "node:path";
+import { basename, join, posix, relative, sep } from "node:path";
 import { type Agent } from "../agent/agent.ts";
 import { readAgents } from "../agent/read-agents.ts";
 import { type BudgetBook, capOutputTokens, knownUnits } from "../budget/budget.ts";
@@ -17,6 +17,7 @@ import { digestOf } from "../kit/digest.ts";
 import { listFolder, readFiles, type TextFile } from "../kit/folder.ts";
 import type { LoadError, Place } from "../kit/place.ts";
 import { agentEntity } from "./agent-entities.ts";
+import type { BundleFiles } from "../policy/bundle.ts";
 import type { Compiler } from "../policy/compile.ts";
 import type { PolicySet } from "../policy/policy-set.ts";
 import type { Declared } from "../policy/schema-source.ts";
@@ -69,6 +70,8 @@ export type FolderFiles = {
   agents: TextFile | undefined;
   budgets: TextFile | undefined;
   prices: TextFile | undefined;
+  /** All of them by their path in a bundle. */
+  bundle: BundleFiles;
   /** `signatureOf` the files as they were when they were read. */
   signature: string;
 };
@@ -100,12 +103,20 @@ export const namesIn =
 /** Reads the files of the folders. @throws Error when one can't be read */
 export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
   const paths = await snapshotPaths(folders);
-  const read = (of: readonly string[]): Promise<TextFile[]> => readFiles(of, namesIn(folders));
+  const bundle: Record<string, string> = {};
+  const read = async (of: readonly string[], kind: keyof Folders): Promise<TextFile[]> => {
+    const files = await readFiles(of, namesIn(folders));
+    for (const [position, { text }] of files.entries()) {
+      const below = relative(folders[kind], of[position]!).split(sep);
+      bundle[posix.join(kind, ...below)] = text;
+    }
+    return files;
+  };
   const isAgents = (path: string): boolean => path === join(folders.entities, agentsFile);
-  const policies = await read(paths.policies);
-  const schemas = await read(paths.schemas);
-  const known = await read(paths.entities);
-  const budgets = await read(paths.budgets);
+  const policies = await read(paths.policies, "policies");
+  const schemas = await read(paths.schemas, "schemas");
+  const known = await read(paths.entities, "entities");
+  const budgets = await read(paths.budgets, "policies");
   const agentsAt = paths.entities.findIndex(isAgents);
   return {
     policies,
@@ -114,9 +125,34 @@ export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
     agents: known[agentsAt],
     budgets: budgets[paths.budgets.findIndex((path) => basename(path) === budgetsFile)],
     prices: budgets[paths.budgets.findIndex((path) => basename(path) === pricesFile)],
+    bundle,
     signature: [policies, schemas, known, budgets]
       .flatMap((files) => files.map(({ mark }) => mark))
       .join("\n"),
+  };
+};
+
+/** Folders are listed name by name: as if what separates them came before every letter. */
+const inOrder = ([a]: [string, string], [b]: [string, string]): number =>
+  a.replaceAll("/", "\0") < b.replaceAll("/", "\0") ? -1 : 1;
+
+/** The files of a bundle, as if they had been read from folders. */
+export const filesOf = (bundle: BundleFiles): FolderFiles => {
+  const all = Object.entries(bundle)
+    .sort(inOrder)
+    .map(([file, text]): TextFile => ({ file, text, mark: "" }));
+  const below = (kind: keyof Folders, ending: RegExp): TextFile[] =>
+    all.filter(({ file }) => file.startsWith(`${kind}/`) && ending.test(file));
+  const agents = `entities/${agentsFile}`;
+  return {
+    policies: below("policies", /\.cedar$/),
+    schemas: below("schemas", /\.cedarschema$/),
+    entities: below("entities", /\.(?:json|ya?ml)$/).filter(({ file }) => file !== agents),
+    agents: all.find(({ file }) => file === agents),
+    budgets: all.find(({ file }) => file === `policies/${budgetsFile}`),
+    prices: all.find(({ file }) => file === `policies/${pricesFile}`),
+    bundle,
+    signature: "",
   };
 };
 

@@ -57,7 +57,7 @@ export type RecordedReader = {
   /** How many decisions the filter lets through. */
   count: (filter: RecordedFilter) => number;
   acts: (filter: RecordedFilter) => Iterable<RecordedAct>;
-  /** The source of a policy set (see `PolicySetStore`). @throws Problem `not_found` */
+  /** The source of a policy set. @throws Problem `not_found` */
   policySet: (digest: string) => string;
   close: () => void;
 };

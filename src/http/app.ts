@@ -12,6 +12,7 @@ import { addAlertRoutes, type AlertParts } from "./alert-routes.ts";
 import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
 import { addKillRoutes } from "./kill-routes.ts";
+import { addPolicyRoutes, type PolicyParts } from "./policy-routes.ts";
 import { addRegistryRoutes } from "./registry-routes.ts";
 import { addLedgerRoutes } from "./ledger-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
@@ -21,6 +22,7 @@ export type HttpParts = AuthzenParts &
   BudgetParts &
   AgentParts &
   AlertParts &
+  PolicyParts &
   OperationsParts & { log: Logger };
 
 /** The application: `fetch` answers any request. */
@@ -50,6 +52,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addKillRoutes(app, parts, add);
   addDelegationRoutes(app, parts, add);
   addAlertRoutes(app, parts, add);
+  addPolicyRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {
     const problem = new Problem("method_not_allowed", `use ${[...methods].join(" or ")}`);

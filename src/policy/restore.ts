@@ -1,4 +1,4 @@
-/** A policy set as it was kept for good (`PolicySetStore`), made ready to judge with again. */
+/** A policy set as it was kept for good in the ledger, made ready to judge with again. */
 import { z } from "zod";
 import { assert } from "../kit/assert.ts";
 import { digestOf } from "../kit/digest.ts";

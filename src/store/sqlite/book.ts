@@ -15,22 +15,25 @@ const identityOf = ({ unit, per, window }: Budget): Row => ({
   window: canonicalJson(window),
 });
 
-/** Keeps the identity of budgets that are new; those that differ from what was kept come back as faults. */
+/** Keeps the identity of budgets that are new; where any differs from what was kept, all that do come back, and nothing is kept. */
 export const keepBook = (db: Database, budgets: readonly Budget[]): BookFault[] => {
   const find = db.prepare<[string], Row>("select unit, per, window from budget where id = ?");
-  const insert = db.prepare("insert into budget (id, unit, per, window) values (?, ?, ?, ?)");
   const faults: BookFault[] = [];
   for (const budget of budgets) {
     const wanted = identityOf(budget);
-    const kept = find.get(budget.id);
-    if (!kept) insert.run(budget.id, wanted.unit, wanted.per, wanted.window);
-    else
-      for (const what of ["unit", "per", "window"] as const)
-        if (kept[what] !== wanted[what])
-          faults.push({
-            budget: budget.id,
-            message: `the ${what} of \`${budget.id}\` was ${kept[what]} and can't change: give the budget another id`,
-          });
+    const kept = find.get(budget.id) ?? wanted;
+    for (const what of ["unit", "per", "window"] as const)
+      if (kept[what] !== wanted[what])
+        faults.push({
+          budget: budget.id,
+          message: `the ${what} of \`${budget.id}\` was ${kept[what]} and can't change: give the budget another id`,
+        });
+  }
+  if (faults.length > 0) return faults;
+  const insert = db.prepare("insert or ignore into budget (id, unit, per, window) values (?, ?, ?, ?)");
+  for (const budget of budgets) {
+    const { unit, per, window } = identityOf(budget);
+    insert.run(budget.id, unit, per, window);
   }
   return faults;
 };

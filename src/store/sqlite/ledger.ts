@@ -32,6 +32,8 @@ import type { Caller } from "../../identity/caller.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
 import type { EntryFilter, EntryView, HeadsCommand, LedgerKeyCommand } from "../../ledger/store.ts";
+import type { Activated } from "../../policy/store.ts";
+import { activate, activationRows, type ActivationRows } from "./activations.ts";
 import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
 import { agentRows, chainName, createAgentActs } from "./agents.ts";
 import { createAccountActs } from "./account-acts.ts";
@@ -112,7 +114,12 @@ export type Ledger = {
   writable: () => { ok: true } | { ok: false; error: string };
   /** Records that the compiled engine differed from Cedar, and tells of it. */
   tripEngine: (trip: EngineTrip) => void;
-  keepPolicySet: (set: { digest: string; body: string }) => void;
+  /**
+   * Puts files in force, with the entry where someone said so, in one act; or says what stands against their budgets.
+   * @throws Problem `conflict` when other files are in force than the command was for
+   */
+  activate: (activated: Activated, budgets: readonly Budget[]) => BookFault[];
+  activations: ActivationRows;
   policySet: (digest: string) => string | undefined;
   addCaller: (caller: Caller) => void;
   callers: () => KeptCaller[];
@@ -364,8 +371,23 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     checkpoint: (at) => (tree ? writes.extend(() => tree.checkpoint(at)) : (rows.newest()?.note ?? "")),
     writable: () => writes.writable(),
     tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),
-    keepPolicySet: ({ digest, body }) =>
-      void durable(() => keepSet.run(digest, body, new Date().toISOString())),
+    activate: (activated, budgets) => {
+      const faults = durable(() =>
+        db
+          .transaction(() => {
+            const found = keepBook(db, budgets);
+            if (found.length > 0) return found;
+            const { digest, body } = activated.policySet;
+            keepSet.run(digest, body, new Date().toISOString());
+            activate(db, room().desk, activated);
+            return [];
+          })
+          .immediate(),
+      );
+      if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
+      return faults;
+    },
+    activations: activationRows(db),
     addCaller: (caller) => durable(() => callers.add(caller)),
     callers: () => callers.list(),
     revokeCaller: (name) => durable(() => callers.revoke(name)),

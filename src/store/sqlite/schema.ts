@@ -2,6 +2,7 @@
 import type { Database } from "better-sqlite3";
 import { Problem } from "../../kit/problem.ts";
 import { outboxTables } from "./outbox.ts";
+import { activationTables } from "./schema-activations.ts";
 import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.ts";
 import { treeTables } from "./schema-tree.ts";
 
@@ -220,6 +221,7 @@ const steps: readonly string[] = [
   agentTables,
   delegationTables,
   treeTables,
+  activationTables,
 ];
 
 /** The version that `migrate` leads to. */

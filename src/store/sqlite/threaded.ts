@@ -22,7 +22,7 @@ import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
 import type { EntryFilter, HeadsCommand, HeadsTaken, LedgerStore } from "../../ledger/store.ts";
 import type { TileName } from "../../ledger/tile.ts";
-import type { PolicySetStore } from "../../policy/store.ts";
+import type { ActivationStore, Standing } from "../../policy/store.ts";
 import type { Caller } from "../../identity/caller.ts";
 import type {
   AccountView,
@@ -61,7 +61,9 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   inclusion: (index: number) => ledger.tree.inclusion(index),
   consistency: ({ from, to }: { from: number; to: number }) => ledger.tree.consistency(from, to),
   writable: () => ledger.writable(),
-  keepPolicySet: (set: { digest: string; body: string }) => ledger.keepPolicySet(set),
+  activations: () => ledger.activations.list(),
+  keptFiles: (digest: string) => ledger.activations.files(digest),
+  standing: () => ledger.activations.standing(),
   addCaller: (caller: Caller) => ledger.addCaller(caller),
   callers: () => ledger.callers(),
   revokeCaller: (name: string) => ledger.revokeCaller(name),
@@ -73,9 +75,11 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
 export type ThreadedLedger = DecisionStore &
   LedgerStore &
   CallerStore &
-  PolicySetStore &
   BudgetStore &
+  ActivationStore &
   AgentStore & {
+    /** What was in force when the service last ran. */
+    standing: () => Promise<Standing>;
     /** Recomputes every balance from the entries; what differs. */
     auditBalances: () => Promise<BalanceFault[]>;
     /** Commits what is queued and closes the file. */
@@ -164,7 +168,9 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     inclusion: (index) => calls.call("inclusion", index),
     consistency: (from, to) => calls.call("consistency", { from, to }),
     writable: () => calls.call("writable", undefined),
-    keepPolicySet: (set) => calls.call("keepPolicySet", set),
+    activations: () => calls.call("activations", undefined),
+    keptFiles: (digest) => calls.call("keptFiles", digest),
+    standing: () => calls.call("standing", undefined),
     addCaller: (caller) => calls.call("addCaller", caller),
     callers: () => calls.call("callers", undefined),
     revokeCaller: (name) => calls.call("revokeCaller", name),
