@@ -30,14 +30,24 @@ const chainOf = ({ registry }: World, id: string): Actors => {
   return { hops: hops.slice(0, -1), subject: hops.at(-1)!, actor: hops.at(-1)! };
 };
 
-/** @throws Problem `invalid_request` for tokens of a model without a price: unknown is never free */
-const amountsOf = ({ head }: World, { amounts = {}, usage, resource }: UsageClaim, at: Micros): Amounts => {
+/**
+ * `own` is the resource's provider.
+ * @throws Problem `invalid_request` for tokens of a model without a price: unknown is never free
+ */
+const amountsOf = (
+  { head }: World,
+  { amounts = {}, usage, resource }: UsageClaim,
+  own: string | undefined,
+  at: Micros,
+): Amounts => {
   if (!usage) return amounts;
   const input = usage.inputUncached + usage.cachedInput + usage.cacheWrite;
   const tokens = { input_tokens: input, output_tokens: usage.output, tokens: input + usage.output };
   if (amounts["usd_micros"] !== undefined) return { ...tokens, ...amounts };
   const model = resource?.id ?? usage.model;
-  const named = usage.provider === undefined ? {} : { provider: usage.provider };
+  // As a decision prices it: by the provider that the resource names.
+  const provider = own ?? usage.provider;
+  const named = provider === undefined ? {} : { provider };
   const price = model === undefined ? undefined : priceAt(head.prices, { model, ...named }, at);
   const micros = price ? costMicros(price, usage) : "overflow";
   if (micros === "overflow")
@@ -71,6 +81,8 @@ export const reportOf = (world: World, claim: UsageClaim, at: Micros): Reported 
   const id = chain.subject?.id ?? claim.subject.id;
   const subject = entityOf(world, subjectType.name, id);
   const resource = claim.resource && resourceType && entityOf(world, resourceType.name, claim.resource.id);
+  const provider = resource?.attrs["provider"];
+  const own = typeof provider === "string" ? provider : undefined;
   const action =
     claim.action === undefined ? undefined : actionNamed(schema, claim.action, resourceType?.name ?? "");
   const parties = {
@@ -86,12 +98,12 @@ export const reportOf = (world: World, claim: UsageClaim, at: Micros): Reported 
     at,
     ...(action ? { action: uidKey(action.uid) } : {}),
     metered: false,
-    ...(resource ? { resource: resource.uid } : {}),
+    ...(resource ? { resource: { ...resource.uid, ...(own === undefined ? {} : { provider: own }) } } : {}),
     values,
     attribute: (path: string) => attributeOf(parties, path),
   };
   return {
-    demand: reportedDemand(book.budgets, prices, probe, amountsOf(world, claim, at)),
+    demand: reportedDemand(book.budgets, prices, probe, amountsOf(world, claim, own, at)),
     whose: { ...dimensionsOf(values, chain), ...run },
     agents: [...chain.hops, ...(chain.subject ? [chain.subject] : [])].flatMap(
       ({ agent }) => agent?.id ?? [],

@@ -141,6 +141,43 @@ describe("a provider that", () => {
   });
 });
 
+describe("a call whose hold was released under it is charged", () => {
+  const prices = (...rows: string[]): string => `prices:\n${rows.map((row) => `  - ${row}\n`).join("")}`;
+  const own = "{ provider: example, model: small-1, input: 150000, output: 600000 }";
+  const release = async (): Promise<void> => {
+    const answer = ask({ ...chat, max_completion_tokens: 1000 });
+    await until(() => stage.provider.seen.length === 1);
+    await stage.admin("POST", "/v1/kill", { target: { all: true }, holds: "release", reason: "runs wild" });
+    await answer;
+  };
+  const reported = async (): Promise<number> => {
+    await until(() => stage.events.some(({ event }) => event === "settled" || event === "unsettled"));
+    expect(stage.events.find(({ event }) => event === "settled")).toMatchObject({ reason: "reported" });
+    const { usage } = await stage.admin("GET", "/v1/usage?group_by=agent");
+    return usage.find((sum: Record<string, any>) => sum["unit"] === "usd_micros").amount;
+  };
+  const slow: StageOptions = {
+    provider: { pauseMs: 1500, outputTokens: 1000, prices: { input: 150_000, output: 600_000 } },
+    proxy: { watchMs: 60_000, beatMs: 60_000 },
+  };
+
+  test("by the price of the model's own provider, where another has a model of that name", async () => {
+    const other = "{ provider: other, model: small-1, input: 1000, output: 2000 }";
+    await start({ ...slow, files: { "policies/prices.yaml": prices(own, other) } });
+    await release();
+    expect(await reported()).toBe(stage.provider.billedMicros());
+  });
+
+  test("all that was held, where the model has no price any more", async () => {
+    await start({ ...slow, provider: { ...slow.provider, pauseMs: 4000 } });
+    const answer = release();
+    await until(() => stage.provider.seen.length === 1);
+    stage.service.write("policies/prices.yaml", prices("{ model: another, input: 1000, output: 2000 }"));
+    await answer;
+    expect(await reported()).toBeGreaterThanOrEqual(600);
+  });
+});
+
 test("a listener that stands still keeps no hold open", async () => {
   await start({
     provider: { deltas: 100_000, deltaBytes: 65_536 },

@@ -5,6 +5,7 @@ import type { Client } from "../client.ts";
 import type { Hold } from "../decision.ts";
 import { PdpError } from "../fault.ts";
 import type { Question } from "../question.ts";
+import type { Consumption } from "../settlement.ts";
 
 export type Meter = {
   /**
@@ -79,19 +80,27 @@ const keepOpen = ({ client, hold, beatMs, onClosed }: MeterParts): (() => void) 
 
 /** What was used under a hold that somebody else ended was used all the same. */
 const report = async (
-  { client, hold, question }: MeterParts,
+  { client, hold, question, onUnpriced }: MeterParts,
   usage: JsonObject | undefined,
 ): Promise<string> => {
   const { concurrent: _, ...amounts } = hold.amounts ?? {};
-  await client.reportUsage({
-    source: "remit-proxy",
-    id: hold.id,
-    subject: question.subject,
-    run: question.remit?.run,
-    action: question.action.name,
-    resource: question.resource,
-    ...(usage === undefined ? { amounts } : { usage }),
-  });
+  const send = (consumed: Consumption): Promise<void> =>
+    client.reportUsage({
+      source: "remit-proxy",
+      id: hold.id,
+      subject: question.subject,
+      run: question.remit?.run,
+      action: question.action.name,
+      resource: question.resource,
+      ...consumed,
+    });
+  try {
+    await send(usage === undefined ? { amounts } : { usage });
+  } catch (error) {
+    if (usage === undefined || !has(error, 400)) throw error;
+    onUnpriced(error);
+    await send({ amounts });
+  }
   return "reported";
 };
 
