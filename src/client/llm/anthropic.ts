@@ -4,6 +4,7 @@ import type { Call, CallRules, Dialect, Endpoint, StreamReader } from "./dialect
 import { dataOf } from "./events.ts";
 import {
   checkTools,
+  checkWithin,
   flagOf,
   inputTokensMax,
   integerOf,
@@ -42,7 +43,10 @@ const messagesKnown: Known = {
   top_p: "any",
 };
 
-const outputKnown: Known = { effort: "any", format: "any" };
+const within: Readonly<Record<string, Known>> = {
+  output_config: { effort: "any", format: "any" },
+  thinking: { type: ["enabled", "disabled", "adaptive"], budget_tokens: "any", display: "any" },
+};
 
 const parts: Parts = {
   text: new Set([
@@ -110,8 +114,7 @@ const readMessages =
     const messages = objectsOf(body["messages"], "messages");
     for (const message of messages)
       knownParameters(message, { role: "any", content: "any" }, rules, "messages.");
-    if (isObject(body["output_config"]))
-      knownParameters(body["output_config"], outputKnown, rules, "output_config.");
+    checkWithin(body, within, rules);
     checkTools(objectsOf(body["tools"], "tools"), [undefined, "custom"], rules);
     checkCaching(body, rules);
     const limit = integerOf(body, "max_tokens", 0, tokensMax) ?? rules.outputTokensDefault;

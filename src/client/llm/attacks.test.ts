@@ -83,6 +83,43 @@ describe("an agent gets nothing for less than it costs:", () => {
     expect(stage.provider.seen).toHaveLength(1);
   });
 
+  test.each([
+    [
+      "openai",
+      "/v1/responses",
+      { model: "small-1", input: "x", reasoning: { mode: "pro" } },
+      "reasoning.mode",
+    ],
+    ["openai", "/v1/responses", { model: "small-1", input: "x", reasoning: { depth: 9 } }, "reasoning.depth"],
+    [
+      "openai",
+      "/v1/chat/completions",
+      { ...chat, prompt_cache_options: { ttl: "24h" } },
+      "prompt_cache_options.ttl",
+    ],
+    [
+      "anthropic",
+      "/v1/messages",
+      { ...chat, max_tokens: 1, thinking: { type: "between_tools" } },
+      "thinking.type",
+    ],
+    [
+      "anthropic",
+      "/v1/messages/count_tokens",
+      { ...chat, thinking: { type: "enabled", budget_tokens: 1024, samples: 4 } },
+      "thinking.samples",
+    ],
+  ] as const)(
+    "%s: %s with what it doesn't know inside a parameter is refused",
+    async (provider, path, body, param) => {
+      await start({ proxy: { provider } });
+      const answer = await ask(body, path);
+      expect(answer.status).toBe(400);
+      expect(answer.body["error"].message).toContain(`\`${param}\``);
+      expect(stage.provider.seen).toEqual([]);
+    },
+  );
+
   test("text inside an image part counts as text", async () => {
     await start({ proxy: { imageTokensMax: 10 }, files: { "policies/budgets.yaml": budgetsYaml(1500) } });
     const image = { type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } };

@@ -4,6 +4,7 @@ import type { Call, CallRules, Dialect, Endpoint, StreamReader } from "./dialect
 import { dataOf } from "./events.ts";
 import {
   checkTools,
+  checkWithin,
   flagOf,
   inputTokensMax,
   integerOf,
@@ -68,6 +69,19 @@ const responsesKnown: Known = {
   reasoning: "any",
   text: "any",
   truncation: "any",
+};
+
+/** Inside of parameters: only the mode, and the time in a cache, that prices are for. */
+const within: Readonly<Record<string, Known>> = {
+  prompt_cache_options: { mode: "any", ttl: ["30m"] },
+  reasoning: {
+    context: "any",
+    effort: "any",
+    generate_summary: "any",
+    mode: ["standard"],
+    summary: "any",
+  },
+  text: { format: "any", verbosity: "any" },
 };
 
 /** A message may refer to nothing that the provider keeps (`audio`, for instance): its size would be unknown. */
@@ -157,6 +171,7 @@ const streamOptions = (body: JsonObject): JsonObject => {
 
 const readChat = (given: JsonObject, rules: CallRules): Call => {
   const body = withTier(knownParameters(given, chatKnown, rules), rules);
+  checkWithin(body, within, rules);
   const messages = objectsOf(body["messages"], "messages");
   for (const message of messages) knownParameters(message, messageKnown, rules, "messages.");
   checkTools(objectsOf(body["tools"], "tools"), ["function", "custom"], rules);
@@ -236,6 +251,7 @@ const outputTokensLeast = 16;
 const readResponses = (given: JsonObject, rules: CallRules): Call => {
   // Kept answers could be called up again, as input whose size nobody here knows.
   const body = withTier({ store: false, ...knownParameters(given, responsesKnown, rules) }, rules);
+  checkWithin(body, within, rules);
   const { input = "" } = body;
   const items = typeof input === "string" ? [] : objectsOf(input, "input");
   checkItems(items, rules);

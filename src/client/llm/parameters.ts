@@ -33,6 +33,20 @@ export const knownParameters = (
   return kept;
 };
 
+/** Reads the members of parameters that are objects, too: what they may hold changes what a call costs. @throws Refusal */
+export const checkWithin = (
+  body: JsonObject,
+  known: Readonly<Record<string, Known>>,
+  rules: CallRules,
+): void => {
+  for (const [name, members] of Object.entries(known)) {
+    const value = body[name];
+    if (value === undefined) continue;
+    if (!isObject(value)) throw invalidRequest(name, "must be an object");
+    knownParameters(value, members, rules, `${name}.`);
+  }
+};
+
 export const modelOf = (body: JsonObject): string => {
   const { model } = body;
   if (typeof model !== "string" || model === "" || model.length > 256)
