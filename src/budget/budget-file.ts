@@ -1,6 +1,6 @@
 /** The shape of `policies/budgets.yaml`: strict, so that a misspelt limit is an error and not unlimited. */
 import { z } from "zod";
-import { amountMax, dimensions, type Mode, modes } from "./budget.ts";
+import { amountMax, dimensions, type Mode, modes, unitPattern } from "./budget.ts";
 import { type CalendarUnit, isZone } from "./window.ts";
 
 const durationUnits = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -21,7 +21,7 @@ const positive = amount.min(1);
 
 /** A budget's id stands in Cedar policies, URLs and metrics. */
 const id = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "must be 1 to 64 of a-z, 0-9, `.`, `_` and `-`");
-const unit = z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, "must be 1 to 32 of a-z, 0-9 and `_`");
+const unit = z.string().regex(unitPattern, "must be 1 to 32 of a-z, 0-9 and `_`");
 
 const path = /^(?:subject|resource|agent|action|context)\.[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$/;
 const attributePath = z

@@ -32,6 +32,9 @@ export type Dimension = (typeof dimensions)[number];
 /** Amounts by unit: integers, in the unit's own measure (`usd_micros`: millionths of a US dollar). */
 export type Amounts = Record<string, number>;
 
+/** What may be a unit: not what every object has a member of, for amounts are looked up by it. */
+export const unitPattern: RegExp = /^(?!constructor$)[a-z][a-z0-9_]{0,31}$/;
+
 /** The obligation type of a permit that buys less output than was asked for. */
 export const capOutputTokens = "cap_output_tokens";
 

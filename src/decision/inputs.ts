@@ -1,4 +1,5 @@
 /** Remit's inputs in a question's `context.remit`: a closed list, so that a misspelt one is an error and not silence. */
+import { unitPattern } from "../budget/budget.ts";
 import type { Estimate } from "../budget/demand.ts";
 import { isAgentKey } from "../identity/key.ts";
 import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
@@ -69,8 +70,7 @@ const estimateOf = (value: JsonValue | undefined): Estimate | undefined => {
     kind: "amounts",
     amounts: Object.fromEntries(
       amounts.map(([unit, amount]) => {
-        if (!/^[a-z][a-z0-9_]{0,31}$/.test(unit))
-          throw invalid(`estimate.${unit}`, "a unit of a-z, 0-9 and `_`");
+        if (!unitPattern.test(unit)) throw invalid(`estimate.${unit}`, "a unit of a-z, 0-9 and `_`");
         return [unit, wholeOf(amount, `estimate.${unit}`, 1, countMax)];
       }),
     ),

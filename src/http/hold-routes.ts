@@ -1,7 +1,7 @@
 /** Holds and reported usage: what enforcement points say of what was really consumed. */
 import type { Hono } from "hono";
 import { z } from "zod";
-import { reportedMax } from "../budget/budget.ts";
+import { reportedMax, unitPattern } from "../budget/budget.ts";
 import type { BudgetStore, Commanded, HoldCommand, HoldView } from "../budget/store.ts";
 import { readUsage, type UsageReport } from "../budget/usage.ts";
 import { reportOf } from "../decision/usage.ts";
@@ -27,7 +27,7 @@ export type HoldParts = {
   limits: BodyLimits;
 };
 
-const unit = z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, "must be a unit of a-z, 0-9 and `_`");
+const unit = z.string().regex(unitPattern, "must be a unit of a-z, 0-9 and `_`");
 const amounts = z.record(unit, z.number().int().min(0).max(reportedMax));
 const usageObject = z.custom<JsonObject>(
   (value) => typeof value === "object" && value !== null,

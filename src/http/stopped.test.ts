@@ -202,3 +202,23 @@ describe("a key tells of the agent that it recognises", () => {
     expect(await statusBy(key)).toBe("requested");
   });
 });
+
+test("a unit that every object has a member of is none, and breaks nothing for those who ask beside it", async () => {
+  const unit = { constructor: 1 };
+  const hold = await holdOf("one");
+  const evaluation = {
+    subject: { type: "Agent", id: "one" },
+    action: { name: "spend" },
+    resource: { type: "Note", id: "n" },
+    context: { remit: { estimate: unit } },
+  };
+  for (const [path, body] of [
+    ["/access/v1/evaluation", evaluation],
+    [`/v1/holds/${hold}/extend`, { ttl_seconds: 60, amounts: unit }],
+    [`/v1/holds/${hold}/settle`, { amounts: unit }],
+    ["/v1/usage", { source: "s", id: "i", subject: { type: "Agent", id: "one" }, amounts: unit }],
+  ] as const) {
+    const [answer, beside] = await Promise.all([send("POST", path, body, { key: pepKey }), outcome("top")]);
+    expect([path, answer.status, beside]).toEqual([path, 400, "permit"]);
+  }
+});

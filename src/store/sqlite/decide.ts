@@ -1,6 +1,6 @@
 /** The decision as an act: judged, admitted, debited and recorded in one go, inside one transaction. */
 import { randomBytes } from "node:crypto";
-import Sqlite, { type Database } from "better-sqlite3";
+import type { Database } from "better-sqlite3";
 import type { Admission } from "../../budget/admit.ts";
 import type { Balance, Consumption, Demand } from "../../budget/budget.ts";
 import { countedUnits } from "../../budget/budget.ts";
@@ -24,6 +24,7 @@ import { type Contain, createContain } from "./contain.ts";
 import { delegationRefusal } from "./delegations.ts";
 import { agentIds, killRefusal } from "./kills.ts";
 import type { Desk } from "./desk.ts";
+import { isDatabaseFailure } from "./failure.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import type { Crossing } from "./told.ts";
 
@@ -220,8 +221,6 @@ const replay = (desk: Desk, bound: Bound, facts: Facts, first: { id: string; ver
   return answered(state === "open" && expiresAt > facts.at ? first.verdict : finishedDenial());
 };
 
-const isDatabaseError = (error: unknown): boolean => error instanceof Sqlite.SqliteError;
-
 /** Nothing was answered that a retry under the same key would be owed. */
 const withoutKey = ({ idempotency: _key, ...facts }: Facts): Facts => facts;
 
@@ -316,7 +315,7 @@ const deciderOfOne = (
     try {
       return attempt(desk, body);
     } catch (error) {
-      if (isDatabaseError(error)) throw error;
+      if (isDatabaseFailure(error)) throw error;
       warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
       desk.renew(next);
       const verdict = denialOf("policy_error", "the judgement failed");

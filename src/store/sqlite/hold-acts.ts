@@ -1,5 +1,5 @@
 /** What becomes of holds: settled, released, extended, lapsed; each with its entry, in one act. */
-import Sqlite, { type Database } from "better-sqlite3";
+import type { Database } from "better-sqlite3";
 import { alertId } from "../../alert/alert.ts";
 import { spanOf } from "../../budget/burn.ts";
 import { fitOf } from "../../budget/admit.ts";
@@ -26,6 +26,7 @@ import { uuidv7 } from "../../kit/id.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Desk } from "./desk.ts";
+import { isDatabaseFailure } from "./failure.ts";
 import type { KeptHold } from "./holds.ts";
 import { createReplies, replyKeptMicros } from "./replies.ts";
 
@@ -342,7 +343,7 @@ export const createHoldActs = (db: Database, warn: (warning: string) => void): H
           lapse(desk, book, id, at);
           lapsed++;
         } catch (error) {
-          if (error instanceof Sqlite.SqliteError) throw error;
+          if (isDatabaseFailure(error)) throw error;
           desk.renew(next);
           warn(`a hold can't lapse: ${error instanceof Error ? error.message : String(error)}`);
         }

@@ -6,7 +6,7 @@ import { tempDir } from "../../../conformance-tests/service.ts";
 import type { Facts, Named, Verdict } from "../../decision/question.ts";
 import type { Bound } from "../../decision/store.ts";
 import { leafBytesMax } from "../../ledger/entry.ts";
-import { openLedger, type Ledger } from "./ledger.ts";
+import { type Command, openLedger, type Ledger } from "./ledger.ts";
 
 const verdict: Verdict = {
   decision: true,
@@ -122,4 +122,34 @@ test("an agent whose type is personal has its chain under a pseudonym, and stand
   );
   expect([first!.n, second!.n, second!.k]).toEqual([1, 2, first!.k]);
   expect(rowsOf(file, "select key from chain_head where key like '%jane%'")).toEqual([]);
+});
+
+test("an act that a constraint forbids is undone alone, and those beside it are recorded", () => {
+  const { ledger, file } = open();
+  const at = 1_700_000_000_000_000;
+  const addKey = (id: string): Command => ({
+    kind: "agent_key",
+    command: {
+      verb: "add_key",
+      id,
+      at,
+      caller: "admin",
+      agent: { type: "Agent", id: "a", personal: false },
+      keyHash: "sha256:same",
+    },
+  });
+  const decide = (n: number): Command => ({ kind: "decide", act: { at, facts: [factsOf(n)] } });
+  const done = ledger.commit([decide(0), addKey("first"), addKey("second"), decide(1)]);
+  expect(done.map((one) => ("problem" in one ? one.problem.code : "done"))).toEqual([
+    "done",
+    "done",
+    "internal",
+    "done",
+  ]);
+  ledger.close();
+  expect(rowsOf(file, "select id from entry order by idx")).toEqual([
+    { id: "decision-0" },
+    { id: "first" },
+    { id: "decision-1" },
+  ]);
 });

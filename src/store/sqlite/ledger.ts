@@ -2,7 +2,7 @@
  * The ledger's core: synchronous, in one thread, the only writer. Acts are judged, admitted and written in order
  * inside one transaction; what a caller is told was committed and synced before.
  */
-import Sqlite, { type Database } from "better-sqlite3";
+import type { Database } from "better-sqlite3";
 import type {
   AgentCommand,
   AgentKey,
@@ -46,6 +46,7 @@ import { createDelegations, delegationAct, type DelegationFilter } from "./deleg
 import { createDesk, type Desk } from "./desk.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries } from "./entries.ts";
+import { isDatabaseFailure } from "./failure.ts";
 import { createTakeHeads, logKey } from "./heads.ts";
 import { createKills, killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
@@ -198,7 +199,7 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
     try {
       return { value: attempt(room, command) };
     } catch (error) {
-      if (error instanceof Sqlite.SqliteError) throw error;
+      if (isDatabaseFailure(error)) throw error;
       room.desk.renew(next);
       if (error instanceof Problem) return problemOf(error);
       warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
