@@ -14,12 +14,12 @@ import { uuidv7 } from "./kit/id.ts";
 import { knownCheckpoints } from "./ledger/anchor.ts";
 import { readLedgerKeys, signerFile } from "./ledger/key-file.ts";
 import type { EvidenceSource } from "./ledger/collect-evidence.ts";
-import type { EntryFilter, EntryView, HeadsTaken } from "./ledger/store.ts";
+import type { EntryFilter, EntryShown, EntryView, HeadsTaken, LedgerStore } from "./ledger/store.ts";
 import type { LogSource } from "./ledger/log-source.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { type Holder, tryLockData } from "./store/sqlite/lock.ts";
 
-export type Stores = { ledger: EvidenceSource; callers: CallerStore };
+export type Stores = { ledger: EvidenceSource & Pick<LedgerStore, "entry">; callers: CallerStore };
 
 const errorShape = z.object({ code: z.string(), message: z.string(), field: z.string().optional() });
 
@@ -71,6 +71,14 @@ const entriesShape = z.object({
   next: z.number().optional(),
 });
 
+/** Entries of a running service. */
+export const entriesOver =
+  (send: Send): LedgerStore["entries"] =>
+  async (filter) => {
+    const { entries, next } = entriesShape.parse(await send("GET", `/v1/ledger/entries?${query(filter)}`));
+    return next === undefined ? { entries } : { entries, next };
+  };
+
 const shownCaller = z.object({
   name: z.string(),
   authenticates_by: z.enum(["key", "oauth"]),
@@ -107,9 +115,14 @@ const httpStores = (send: Send, log: LogSource): Stores => ({
       }));
       return { index, key: chain, lines: heads };
     },
-    entries: async (filter) => {
-      const { entries, next } = entriesShape.parse(await send("GET", `/v1/ledger/entries?${query(filter)}`));
-      return next === undefined ? { entries } : { entries, next };
+    entries: entriesOver(send),
+    entry: async (ref) => {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the service's own answer
+      const { entry, leaf, detail } = (await send(
+        "GET",
+        `/v1/ledger/entries/${encodeURIComponent(String(ref))}`,
+      )) as EntryShown;
+      return detail === undefined ? { entry, leaf } : { entry, leaf, detail };
     },
   },
   callers: {
@@ -176,6 +189,7 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
   return {
     ledger: {
       entries: async (filter) => ledger.entries(filter),
+      entry: async (ref) => ledger.entry(ref),
       checkpoint: async () => ledger.checkpoint(clock()),
       tile: async (name) => ledger.tree.tile(name),
       policySet: async (digest) => ledger.policySet(digest),

@@ -18,6 +18,7 @@ import type { Loaded } from "./decision/snapshot.ts";
 import { createWorlds, type Worlds } from "./decision/worlds.ts";
 import { identityPath } from "./authzen/metadata.ts";
 import { createHttpApp } from "./http/app.ts";
+import { createTails, type Tails } from "./http/entry-tail.ts";
 import { createGuard, type Guard } from "./http/guard.ts";
 import type { Check } from "./http/operations-routes.ts";
 import { type HttpServer, startHttp } from "./http/server.ts";
@@ -147,6 +148,7 @@ type Running = {
   writer: Writer;
   delivery: Delivery;
   publisher: Publisher;
+  tails: Tails;
   unlock: () => void;
 };
 
@@ -160,8 +162,10 @@ const stop = async ({
   writer,
   delivery,
   publisher,
+  tails,
   unlock,
 }: Running): Promise<void> => {
+  tails.close();
   await server.close(config.shutdownGraceMs);
   await delivery.stop(1000);
   await loader.stop();
@@ -264,10 +268,12 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const clock = systemClock();
     const outbox = connectOutbox(writer.calls);
     const tokens = startTokens(config);
+    const tails = createTails();
     const app = createHttpApp({
       decider: deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify }),
       guard: guardOf(config, { callers, keyHash: admin.keyHash, keysOf: tokens.keysOf, open }),
       ledger,
+      tails,
       budgets: ledger,
       agents,
       outbox,
@@ -286,7 +292,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const delivery = startDelivery(config, outbox, clock, log);
     const server: HttpServer = await startHttp(app, config.listen);
     lock.announce({ url: server.url });
-    const running = { config, log, loader, delivery, publisher, unlock: () => lock.release() };
+    const running = { config, log, loader, delivery, publisher, tails, unlock: () => lock.release() };
     const { loaded } = worlds.current().head;
     return {
       url: server.url,

@@ -1,21 +1,17 @@
 /** `remit ledger …`: what was decided. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { EntryFilter, EntryView } from "../ledger/store.ts";
+import { Problem } from "../kit/problem.ts";
+import type { EntryFilter, EntryView, LedgerStore } from "../ledger/store.ts";
 import { parseInstant } from "./instant.ts";
 import { evidenceCommand, exportCommand, keyCommand } from "./ledger-export.ts";
 import { verifyCommand } from "./ledger-verify.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
-import { type Format, formats, listing } from "./table.ts";
+import { type Format, formats, listing, printable } from "./table.ts";
 
-type ListOptions = CommonOptions & {
-  agent?: string;
-  decision?: "permit" | "deny";
-  resource?: { type: string; id: string };
-  from?: number;
-  to?: number;
-  limit?: number;
-  format: Format;
-};
+type FilterOptions = Omit<EntryFilter, "limit" | "order" | "cursor">;
+
+type ListOptions = CommonOptions & FilterOptions & { limit?: number; format: Format };
 
 /** `TYPE::ID`, or Cedar's `Name::Space::"id"` where the type has a namespace. */
 export const parseResource = (text: string): { type: string; id: string } => {
@@ -76,19 +72,100 @@ const row = (entry: EntryView): string[] => [
 
 const head = ["index", "time", "decision", "reason", "subject", "action", "resource", "policies"];
 
+const filterNames = [
+  "kind",
+  "agent",
+  "user",
+  "run",
+  "action",
+  "reason",
+  "policy",
+  "of",
+  "trace",
+  "decision",
+  "resource",
+  "from",
+  "to",
+] as const;
+
+const filterOf = (options: FilterOptions): FilterOptions =>
+  Object.fromEntries(
+    filterNames.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+  );
+
 const list = async (options: ListOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
-  const { agent, decision, resource, from, to, format } = options;
+  const { format } = options;
   const limit = options.limit ?? (format === "table" ? 100 : Number.POSITIVE_INFINITY);
-  const filter = {
-    ...(agent === undefined ? {} : { agent }),
-    ...(decision === undefined ? {} : { decision }),
-    ...(resource ? { resource } : {}),
-    ...(from === undefined ? {} : { from }),
-    ...(to === undefined ? {} : { to }),
-  };
+  const filter = filterOf(options);
   const entries = await withStores(configOf(options), ({ ledger }) => newest(ledger.entries, filter, limit));
   process.stdout.write(listing(entries, format, head, row));
+};
+
+const show = async (text: string, options: CommonOptions): Promise<void> => {
+  const { withStores } = await import("../app-stores.ts");
+  const ref = /^\d{1,15}$/.test(text) ? Number(text) : text;
+  const shown = await withStores(configOf(options), async ({ ledger }) => {
+    const found = await ledger.entry(ref);
+    if (!found) throw new Problem("not_found", `there is no entry \`${text}\``);
+    const { entries } = await ledger.entries({ of: found.entry.id, limit: 100, order: "asc" });
+    return { ...found, related: entries };
+  });
+  process.stdout.write(`${JSON.stringify(shown, undefined, 2)}\n`);
+};
+
+type TailOptions = CommonOptions & FilterOptions & { after?: number; format: "table" | "ndjson" };
+
+const lookMs = 500;
+
+/** Prints entries as they come. While the service is away it waits: it goes on where it left off. */
+const tail = async (options: TailOptions): Promise<void> => {
+  const { entriesOver, withService } = await import("../app-stores.ts");
+  const config = configOf(options);
+  const filter = filterOf(options);
+  const look = (limit: number, more: Partial<EntryFilter>): ReturnType<LedgerStore["entries"]> =>
+    withService(config, (send) => entriesOver(send)({ ...filter, order: "asc", limit, ...more }));
+  const newest = async (): Promise<number | undefined> =>
+    (await withService(config, (send) => entriesOver(send)({ order: "desc", limit: 1 }))).entries[0]?.index;
+  let cursor = options.after ?? (filter.from === undefined ? await newest() : undefined);
+  for (;;) {
+    const { entries } = await look(200, cursor === undefined ? {} : { cursor }).catch((error: unknown) => {
+      const isAway = !(error instanceof Problem) || ["not_ready", "conflict"].includes(error.code);
+      if (!isAway) throw error;
+      return { entries: [] };
+    });
+    for (const entry of entries)
+      process.stdout.write(
+        options.format === "ndjson"
+          ? `${JSON.stringify(entry)}\n`
+          : `${row(entry).map(printable).join("  ")}\n`,
+      );
+    cursor = entries.at(-1)?.index ?? cursor;
+    if (entries.length === 0) await sleep(lookMs);
+  }
+};
+
+const withFilter = (command: Command): Command =>
+  command
+    .option("--kind <kind>", "only entries of this kind: decision, hold.settle, budget.grant, …")
+    .option("--agent <id>", "only entries of this agent, as subject or actor")
+    .option("--user <id>", "only decisions on this subject")
+    .option("--run <id>", "only decisions in this run")
+    .option("--action <name>", "only decisions on this action")
+    .option("--reason <code>", "only decisions for this reason")
+    .option("--policy <id>", "only decisions that this policy determined")
+    .option("--of <decision>", "only what belongs to this decision: holds, outcomes, retries")
+    .option("--trace <id>", "only decisions of this W3C trace id")
+    .addOption(new Option("--decision <outcome>", "only this outcome").choices(["permit", "deny"]))
+    .option("--resource <type::id>", "only entries about this resource", parseResource)
+    .option("--from <time>", "from this instant on: RFC 3339, YYYY-MM-DD, or how long ago (24h)", (text) =>
+      parseInstant(text),
+    )
+    .option("--to <time>", "before this instant", (text) => parseInstant(text));
+
+const parseIndex = (text: string): number => {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("expected an index");
+  return Number(text);
 };
 
 export const ledgerCommand = (): Command =>
@@ -99,18 +176,24 @@ export const ledgerCommand = (): Command =>
     .addCommand(evidenceCommand())
     .addCommand(keyCommand())
     .addCommand(
-      withCommonOptions(new Command("list"))
+      withFilter(withCommonOptions(new Command("list")))
         .description("list entries, oldest first")
-        .option("--agent <id>", "only entries of this agent, as subject or actor")
-        .addOption(new Option("--decision <outcome>", "only this outcome").choices(["permit", "deny"]))
-        .option("--resource <type::id>", "only entries about this resource", parseResource)
-        .option(
-          "--from <time>",
-          "from this instant on: RFC 3339, YYYY-MM-DD, or how long ago (24h)",
-          (text) => parseInstant(text),
-        )
-        .option("--to <time>", "before this instant", (text) => parseInstant(text))
         .option("--limit <n>", "at most the newest N (default: 100 as a table, else all)", parseLimit)
         .addOption(new Option("--format <format>", "how to print").choices(formats).default("table"))
         .action(list),
+    )
+    .addCommand(
+      withCommonOptions(new Command("show"))
+        .description("show an entry with all that is kept of it, and what belongs to it, as JSON")
+        .argument("<entry>", "its index or id")
+        .action(show),
+    )
+    .addCommand(
+      withFilter(withCommonOptions(new Command("tail")))
+        .description("print entries of a running service as they come, until it is stopped")
+        .option("--after <index>", "go on after this entry (default: what comes from now on)", parseIndex)
+        .addOption(
+          new Option("--format <format>", "how to print").choices(["table", "ndjson"]).default("table"),
+        )
+        .action(tail),
     );

@@ -1,40 +1,21 @@
-/** The own API that exists so far: the ledger's entries for auditors, the callers for administrators. */
+/** Callers over HTTP: administrators add and revoke them. */
 import type { Hono } from "hono";
 import { z } from "zod";
 import { details, scopes, type Caller } from "../identity/caller.ts";
 import { isProofUrl } from "../identity/issuer.ts";
 import type { CallerStore } from "../identity/store.ts";
-import { Problem } from "../kit/problem.ts";
-import type { EntryFilter, LedgerStore } from "../ledger/store.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type BodyLimits, readBody } from "./body.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
-import { instantOf, shaped } from "./shaped.ts";
+import { shaped } from "./shaped.ts";
 
 export type AdminParts = {
   guard: Guard;
-  ledger: LedgerStore;
   /** Callers of the file and of the store; adding and revoking takes effect with the answer. */
   callers: CallerStore;
   limits: BodyLimits;
 };
-
-const entriesPageMax = 1000;
-
-const count = z.coerce.number().int().min(0);
-
-const entryQuery = z.strictObject({
-  agent: z.string().min(1).optional(),
-  decision: z.enum(["permit", "deny"]).optional(),
-  resource_type: z.string().min(1).optional(),
-  resource_id: z.string().min(1).optional(),
-  from: z.iso.datetime({ offset: true }).optional(),
-  to: z.iso.datetime({ offset: true }).optional(),
-  limit: count.max(entriesPageMax).min(1).default(100),
-  order: z.enum(["asc", "desc"]).default("asc"),
-  cursor: count.optional(),
-});
 
 const callerBody = z.strictObject({
   name: z.string(),
@@ -50,30 +31,6 @@ const callerBody = z.strictObject({
     .default([]),
   obligations: z.array(z.string()).default([]),
 });
-
-const filterOf = (query: z.infer<typeof entryQuery>): EntryFilter => {
-  const { resource_type: type, resource_id: id, from, to, ...rest } = query;
-  if ((type === undefined) !== (id === undefined))
-    throw new Problem("invalid_request", "resource_type and resource_id go together", {
-      field: "resource_id",
-    });
-  return {
-    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
-    limit: rest.limit,
-    order: rest.order,
-    ...(type === undefined || id === undefined ? {} : { resource: { type, id } }),
-    ...(from === undefined ? {} : { from: instantOf(from) }),
-    ...(to === undefined ? {} : { to: instantOf(to) }),
-  };
-};
-
-const listEntries =
-  ({ guard, ledger }: AdminParts): Endpoint =>
-  async (c) => {
-    await guard(c, "audit");
-    const { entries, next } = await ledger.entries(filterOf(shaped(entryQuery, c.req.query())));
-    return jsonAnswer(200, next === undefined ? { entries } : { entries, next });
-  };
 
 type Added = Caller & { addedAt?: string; revokedAt?: string };
 
@@ -128,13 +85,12 @@ const revokeCaller =
     return jsonAnswer(200, { name, revoked: true });
   };
 
-/** Adds `/v1/ledger/entries` and `/v1/callers`. */
+/** Adds `/v1/callers`. */
 export const addAdminRoutes = (
   app: Hono,
   parts: AdminParts,
   add: (app: Hono, method: "get" | "post" | "delete", path: string, endpoint: Endpoint) => void,
 ): void => {
-  add(app, "get", "/v1/ledger/entries", listEntries(parts));
   add(app, "get", "/v1/callers", listCallers(parts));
   add(app, "post", "/v1/callers", addCaller(parts));
   add(app, "delete", "/v1/callers/:name", revokeCaller(parts));

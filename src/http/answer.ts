@@ -3,7 +3,7 @@ import type { Problem } from "../kit/problem.ts";
 
 export type Answer = {
   status: number;
-  body: string | Uint8Array<ArrayBuffer>;
+  body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
   headers?: Record<string, string>;
 };
 

@@ -10,6 +10,7 @@ import { addDelegationRoutes } from "./delegation-routes.ts";
 import { type Endpoint, handlerOf } from "./endpoint.ts";
 import { addAlertRoutes, type AlertParts } from "./alert-routes.ts";
 import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
+import { addEntryRoutes, type EntryParts } from "./entry-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
 import { addKillRoutes } from "./kill-routes.ts";
 import { addPolicyRoutes, type PolicyParts } from "./policy-routes.ts";
@@ -19,6 +20,7 @@ import { addOperationsRoutes, type OperationsParts } from "./operations-routes.t
 
 export type HttpParts = AuthzenParts &
   AdminParts &
+  EntryParts &
   BudgetParts &
   AgentParts &
   AlertParts &
@@ -44,6 +46,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   };
   addAuthzenRoutes(app, parts, add);
   addAdminRoutes(app, parts, add);
+  addEntryRoutes(app, parts, add);
   addLedgerRoutes(app, parts, add);
   addHoldRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);

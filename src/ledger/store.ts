@@ -42,7 +42,18 @@ export type EntryView = {
 
 /** Which entries: all conditions must hold. `from` is inclusive, `to` exclusive. */
 export type EntryFilter = {
+  kind?: string;
   agent?: string;
+  /** The subject's id, whatever its type. */
+  user?: string;
+  run?: string;
+  action?: string;
+  reason?: string;
+  policy?: string;
+  /** What belongs to this decision: what became of its holds, how its action ended, answers to retries. */
+  of?: string;
+  /** W3C trace id. */
+  trace?: string;
   decision?: "permit" | "deny";
   resource?: { type: string; id: string };
   from?: Micros;
@@ -54,6 +65,9 @@ export type EntryFilter = {
   /** Index of the last entry seen. */
   cursor?: number;
 };
+
+/** One entry with all that is kept of it: the leaf's own value, and the detail unless it was erased. */
+export type EntryShown = { entry: EntryView; leaf: unknown; detail?: unknown };
 
 /** That an entry is in the tree of a checkpoint. */
 export type Inclusion = {
@@ -94,6 +108,8 @@ export type LedgerStore = {
   consistency: (from: number, to: number) => Promise<Uint8Array[]>;
   /** Entries in index order as asked; `next` is the cursor of the next page, absent at the end. */
   entries: (filter: EntryFilter) => Promise<{ entries: EntryView[]; next?: number }>;
+  /** The entry of this index or id. */
+  entry: (ref: number | string) => Promise<EntryShown | undefined>;
   /** Whether the ledger takes entries: the last commit held, or a trial write does. Otherwise why not. */
   writable: () => Promise<{ ok: true } | { ok: false; error: string }>;
 };

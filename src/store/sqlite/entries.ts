@@ -2,7 +2,8 @@
 import type { Database } from "better-sqlite3";
 import type { Facts } from "../../decision/question.ts";
 import type { JsonObject } from "../../kit/json.ts";
-import type { EntryFilter, EntryView } from "../../ledger/store.ts";
+import type { EntryFilter, EntryShown, EntryView } from "../../ledger/store.ts";
+import { findEntries } from "./entry-search.ts";
 
 type Row = { idx: number; leaf: Buffer; leaf_hash: Buffer; body: string | null };
 type Ref = { type?: string; id?: string; p?: string };
@@ -10,50 +11,6 @@ type Name = { type: string; id: string };
 
 /** What an erased or unnamed part shows as its type. */
 const unknownType = "?";
-
-const conditionsOf = (
-  db: Database,
-  filter: EntryFilter,
-): { joins: string; where: string[]; values: unknown[] } => {
-  const where: string[] = [];
-  const values: unknown[] = [];
-  let joins = "";
-  if (filter.agent !== undefined) {
-    joins = "join entry_agent a on a.idx = e.idx";
-    const names = [filter.agent, ...pseudonymsOf(db, "id = ?", [filter.agent])];
-    where.push(`a.agent in (${names.map(() => "?").join()})`);
-    values.push(...names);
-  }
-  if (filter.resource) {
-    const { type, id } = filter.resource;
-    const names = [`${type}::${id}`, ...pseudonymsOf(db, "type = ? and id = ?", [type, id])];
-    where.push(`e.resource in (${names.map(() => "?").join()})`);
-    values.push(...names);
-  }
-  if (filter.decision !== undefined)
-    where.push(`e.kind = 'decision' and e.denied = ${filter.decision === "deny" ? 1 : 0}`);
-  if (filter.from !== undefined) {
-    where.push("e.at >= ?");
-    values.push(filter.from);
-  }
-  if (filter.to !== undefined) {
-    where.push("e.at < ?");
-    values.push(filter.to);
-  }
-  if (filter.cursor !== undefined) {
-    where.push(filter.order === "asc" ? "e.idx > ?" : "e.idx < ?");
-    values.push(filter.cursor);
-  }
-  return { joins, where, values };
-};
-
-const pseudonymsOf = (db: Database, condition: string, values: readonly string[]): string[] =>
-  db
-    .prepare<unknown[], string>(
-      `select name from pseudonym where kind in ('entity', 'type') and ${condition}`,
-    )
-    .pluck()
-    .all(...values);
 
 type Named = (p: string) => Name | undefined;
 
@@ -134,21 +91,34 @@ const viewOf = (row: Row, lookup: Lookup): EntryView => {
   return { ...common, ...own, ...(moves ? { moves } : {}), leaf_hash };
 };
 
-/** The entries a filter asks for, and the cursor of the next page. */
-export const readEntries = (db: Database, filter: EntryFilter): { entries: EntryView[]; next?: number } => {
-  const { joins, where, values } = conditionsOf(db, filter);
-  const condition = where.length === 0 ? "" : `where ${where.join(" and ")}`;
-  const rows = db
-    .prepare<unknown[], Row>(
-      `select distinct e.idx as idx, e.leaf as leaf, e.leaf_hash as leaf_hash, d.body as body
-       from entry e ${joins} left join detail d on d.idx = e.idx ${condition}
-       order by e.idx ${filter.order} limit ?`,
-    )
-    .all(...values, filter.limit + 1);
+const lookupOf = (db: Database): Lookup => {
   const find = db.prepare<[string], Name>("select type, id from pseudonym where name = ?");
   const holdOf = db.prepare<[string], string>("select id from hold where decision = ?").pluck();
-  const lookup: Lookup = { named: (p) => find.get(p), holdOf: (decision) => holdOf.get(decision) };
-  const entries = rows.slice(0, filter.limit).map((row) => viewOf(row, lookup));
+  return { named: (p) => find.get(p), holdOf: (decision) => holdOf.get(decision) };
+};
+
+const rowSql = `select e.idx as idx, e.leaf as leaf, e.leaf_hash as leaf_hash, d.body as body
+  from entry e left join detail d on d.idx = e.idx`;
+
+/** The entries a filter asks for, and the cursor of the next page. */
+export const readEntries = (db: Database, filter: EntryFilter): { entries: EntryView[]; next?: number } => {
+  const found = findEntries(db, filter, filter.limit + 1);
+  const row = db.prepare<[number], Row>(`${rowSql} where e.idx = ?`);
+  const lookup = lookupOf(db);
+  const entries = found.slice(0, filter.limit).map((index) => viewOf(row.get(index)!, lookup));
   const last = entries.at(-1);
-  return rows.length > filter.limit && last ? { entries, next: last.index } : { entries };
+  return found.length > filter.limit && last ? { entries, next: last.index } : { entries };
+};
+
+/** One entry by its index or its id, with all that is kept of it. */
+export const readEntry = (db: Database, ref: number | string): EntryShown | undefined => {
+  const row = db
+    .prepare<[number | string], Row>(`${rowSql} where ${typeof ref === "number" ? "e.idx" : "e.id"} = ?`)
+    .get(ref);
+  if (!row) return undefined;
+  return {
+    entry: viewOf(row, lookupOf(db)),
+    leaf: JSON.parse(row.leaf.toString("utf8")),
+    ...(row.body === null ? {} : { detail: JSON.parse(row.body) as unknown }),
+  };
 };

@@ -31,7 +31,13 @@ import type { Act, Bound } from "../../decision/store.ts";
 import type { Caller } from "../../identity/caller.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
-import type { EntryFilter, EntryView, HeadsCommand, LedgerKeyCommand } from "../../ledger/store.ts";
+import type {
+  EntryFilter,
+  EntryShown,
+  EntryView,
+  HeadsCommand,
+  LedgerKeyCommand,
+} from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
 import { activate, activationRows, type ActivationRows } from "./activations.ts";
 import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
@@ -45,13 +51,14 @@ import { createDecide } from "./decide.ts";
 import { createDelegations, delegationAct, type DelegationFilter } from "./delegations.ts";
 import { createDesk, type Desk } from "./desk.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
-import { readEntries } from "./entries.ts";
+import { readEntries, readEntry } from "./entries.ts";
 import { isDatabaseFailure } from "./failure.ts";
 import { createTakeHeads, logKey } from "./heads.ts";
 import { createKills, killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
+import { createFacets } from "./facets.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
 
 export type LedgerOptions = OpenOptions & {
@@ -107,6 +114,7 @@ export type Ledger = {
   agentOfKey: (hash: string, at: Micros) => string | undefined;
   outbox: OutboxRows;
   entries: (filter: EntryFilter) => { entries: EntryView[]; next?: number };
+  entry: (ref: number | string) => EntryShown | undefined;
   tree: TreeRows;
   /** Takes committed entries into the tree, a step at a time, and signs a checkpoint when it has all. */
   integrate: (at: Micros) => { more: boolean; signed?: string };
@@ -230,7 +238,7 @@ const readsOf = (
   | "grants"
   | "usage"
   | "auditBalances"
-  | "entries"
+  | "entry"
   | "policySet"
   | "agentKeys"
   | "agentOfKey"
@@ -246,7 +254,7 @@ const readsOf = (
     grants: (budget) => views.grants(budget),
     usage: (query) => views.usage(query),
     auditBalances: () => auditBalances(db),
-    entries: (filter) => readEntries(db, filter),
+    entry: (ref) => readEntry(db, ref),
     keptAgents: () => agentRows(db).kept(),
     kills: () => createKills(db).list(),
     standingKills: () => createKills(db).standing(),
@@ -343,6 +351,9 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   };
   const writes = createWrites(db, () => (desk = undefined));
   const { durable } = writes;
+  const facets = createFacets(db);
+  // At the first start on a ledger of an earlier version there is much to take in.
+  facets.catchUp();
   const rows = treeRows(db);
   const tree = options.tree && createTree(db, rows, options.tree);
   const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room(), commands));
@@ -366,9 +377,17 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     accounts: (id, at, limit, after) =>
       views.accounts(room().desk.accounts, budgetOf(book, id), at, limit, after),
     ...readsOf(db),
+    entries: (filter) => {
+      durable(facets.catchUp);
+      return readEntries(db, filter);
+    },
     outbox,
     tree: rows,
-    integrate: (at) => (tree ? writes.extend(() => tree.step(at)) : { more: false }),
+    integrate: (at) => {
+      const more = durable(facets.step);
+      const grown = tree ? writes.extend(() => tree.step(at)) : { more: false };
+      return { ...grown, more: grown.more || more };
+    },
     checkpoint: (at) => (tree ? writes.extend(() => tree.checkpoint(at)) : (rows.newest()?.note ?? "")),
     writable: () => writes.writable(),
     tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),

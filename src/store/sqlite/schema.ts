@@ -4,6 +4,7 @@ import { Problem } from "../../kit/problem.ts";
 import { outboxTables } from "./outbox.ts";
 import { activationTables } from "./schema-activations.ts";
 import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.ts";
+import { facetTables } from "./schema-facets.ts";
 import { treeTables } from "./schema-tree.ts";
 
 /** Each step leads from the version of its position to the next. */
@@ -222,6 +223,7 @@ const steps: readonly string[] = [
   delegationTables,
   treeTables,
   activationTables,
+  facetTables,
 ];
 
 /** The version that `migrate` leads to. */

@@ -189,6 +189,18 @@ const tamperings: Record<string, Tampering> = {
     db.prepare(`update entry set ${column} where idx = ?`).run(index);
     return { index };
   },
+  "what entries are found by": (db, pick) => {
+    const rows = db.prepare<[], number>("select count(*) from entry_facet").pluck().get()!;
+    const one = `(select facet || ' ' || idx from entry_facet limit 1 offset ${pick(rows)})`;
+    const change = [
+      `delete from entry_facet where facet || ' ' || idx = ${one}`,
+      `update or ignore entry_facet set idx = idx + 100000 where facet || ' ' || idx = ${one}`,
+      "update facet set value = value || 'x' where id = (select min(facet) from entry_facet)",
+      "update search set disorder = disorder + 1",
+    ][pick(4)]!;
+    db.exec(change);
+    return {};
+  },
   "a bit of a tile": (db, pick) => {
     const tiles = db.prepare<[], { rowid: number; hashes: Buffer }>("select rowid, hashes from tile").all();
     const { rowid, hashes } = tiles[pick(tiles.length)]!;

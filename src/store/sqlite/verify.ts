@@ -1,12 +1,14 @@
 /** Checks a database against itself and against what was signed of it, reading only: entries, columns, tree, balances. */
 import { existsSync } from "node:fs";
 import Sqlite, { type Database } from "better-sqlite3";
+import type { JsonObject } from "../../kit/json.ts";
 import { detailCommitment } from "../../ledger/entry.ts";
 import { hashBytes } from "../../ledger/merkle.ts";
 import { type GrownTile, hashesIn, tileWidth, widthAt } from "../../ledger/tile.ts";
 import { type Found, openAll, type Trust } from "../../ledger/trust.ts";
 import { createVerifier, type Fault, type Leaf, type Verified, type Verifier } from "../../ledger/verify.ts";
 import { auditBalances } from "./audit.ts";
+import { createSearchCheck } from "./verify-search.ts";
 
 type Row = {
   idx: number;
@@ -130,6 +132,7 @@ const verifyRows = (db: Database, trust: Trust, progress: (done: number) => void
   if (kept.length === 0)
     verifier.fault({ kind: "checkpoint_mismatch", message: "the database holds no checkpoint" });
   const inTree = tileHashes(db);
+  const search = createSearchCheck(db);
   const rows = db.prepare<[], Row>(
     `select e.idx, e.id, e.at, e.kind, e.leaf, e.leaf_hash, e.resource, e.denied, d.salt, d.body
      from entry e left join detail d on d.idx = e.idx order by e.idx`,
@@ -144,6 +147,7 @@ const verifyRows = (db: Database, trust: Trust, progress: (done: number) => void
         index: row.idx,
         message: `${what} doesn't say what the entry says`,
       });
+    if (leaf) search.see(row.idx, row.at, leaf.rec as JsonObject);
     if (row.idx % 10_000 === 9999) progress(row.idx + 1);
   }
   const entries = verifier.end();
@@ -154,6 +158,7 @@ const verifyRows = (db: Database, trust: Trust, progress: (done: number) => void
       kind: "balance_wrong",
       message: `${budget} of ${account} from ${new Date(start / 1000).toISOString()}: ${message}`,
     });
+  for (const message of search.end()) verifier.fault({ kind: "entry_mismatch", message });
   const unsigned = entries.size - signed;
   const notes = unsigned > 0 ? [`${unsigned} entries are not under a checkpoint yet`] : [];
   const whole = verifier.end();

@@ -1,0 +1,98 @@
+/** The ledger's entries over HTTP: in pages, one by one, and live. */
+import type { Hono } from "hono";
+import { z } from "zod";
+import { Problem } from "../kit/problem.ts";
+import type { EntryFilter, LedgerStore } from "../ledger/store.ts";
+import { jsonAnswer } from "./answer.ts";
+import type { Add, Endpoint } from "./endpoint.ts";
+import type { Tails } from "./entry-tail.ts";
+import type { Guard } from "./guard.ts";
+import { instantOf, shaped } from "./shaped.ts";
+
+export type EntryParts = { guard: Guard; ledger: LedgerStore; tails: Tails };
+
+const pageMax = 1000;
+
+const count = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const text = z.string().min(1).max(4096).optional();
+
+const entryQuery = z.strictObject({
+  kind: text,
+  agent: text,
+  user: text,
+  run: text,
+  action: text,
+  reason: text,
+  policy: text,
+  of: text,
+  trace: text,
+  decision: z.enum(["permit", "deny"]).optional(),
+  resource_type: text,
+  resource_id: text,
+  from: z.iso.datetime({ offset: true }).optional(),
+  to: z.iso.datetime({ offset: true }).optional(),
+  limit: count.max(pageMax).min(1).default(100),
+  order: z.enum(["asc", "desc"]).default("asc"),
+  cursor: count.optional(),
+});
+
+const filterOf = (query: z.infer<typeof entryQuery>): EntryFilter => {
+  const { resource_type: type, resource_id: id, from, to, ...rest } = query;
+  if ((type === undefined) !== (id === undefined))
+    throw new Problem("invalid_request", "resource_type and resource_id go together", {
+      field: "resource_id",
+    });
+  return {
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    limit: rest.limit,
+    order: rest.order,
+    ...(type === undefined || id === undefined ? {} : { resource: { type, id } }),
+    ...(from === undefined ? {} : { from: instantOf(from) }),
+    ...(to === undefined ? {} : { to: instantOf(to) }),
+  };
+};
+
+/** The index after which a tail goes on, as whoever was cut off says it. */
+const lastSeen = (header: string | undefined): number | undefined => {
+  if (header === undefined || header === "") return undefined;
+  const seen = count.safeParse(header);
+  if (!seen.success)
+    throw new Problem("invalid_request", "Last-Event-ID must be the index of an entry", {
+      field: "last-event-id",
+    });
+  return seen.data;
+};
+
+const listEntries =
+  ({ guard, ledger, tails }: EntryParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    const filter = filterOf(shaped(entryQuery, c.req.query()));
+    if (c.req.header("accept")?.includes("text/event-stream")) {
+      const cursor = lastSeen(c.req.header("last-event-id")) ?? filter.cursor;
+      const { cursor: _cursor, ...rest } = filter;
+      return tails.open(ledger, { ...rest, ...(cursor === undefined ? {} : { cursor }) });
+    }
+    const { entries, next } = await ledger.entries(filter);
+    return jsonAnswer(200, next === undefined ? { entries } : { entries, next });
+  };
+
+const relatedMax = 100;
+
+const showEntry =
+  ({ guard, ledger }: EntryParts): Endpoint =>
+  async (c) => {
+    await guard(c, "audit");
+    const ref = c.req.param("ref") ?? "";
+    const shown = await ledger.entry(/^\d{1,15}$/.test(ref) ? Number(ref) : ref);
+    if (!shown) throw new Problem("not_found", `there is no entry \`${ref}\``);
+    const of = shown.entry.id;
+    const { entries } = await ledger.entries({ of, limit: relatedMax, order: "asc" });
+    return jsonAnswer(200, { ...shown, related: entries });
+  };
+
+/** Adds `/v1/ledger/entries`. */
+export const addEntryRoutes = (app: Hono, parts: EntryParts, add: Add): void => {
+  add(app, "get", "/v1/ledger/entries", listEntries(parts));
+  add(app, "get", "/v1/ledger/entries/:ref", showEntry(parts));
+};
