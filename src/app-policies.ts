@@ -1,10 +1,11 @@
 /** Which policies are in force, for the CLI: a running service is asked; without one, the ledger is written here. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { findingOf, type Sources, sourcesOf } from "./app-check.ts";
 import type { Config } from "./config/config.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { type PolicyStatus, rollbackTarget, type Wish } from "./decision/activation.ts";
-import { buildSnapshot, filesOf, type FolderFiles, readFolders } from "./decision/snapshot.ts";
+import { buildSnapshot, filesOf, type Folders, readFolders } from "./decision/snapshot.ts";
 import { type Sourced, sourceOf } from "./decision/source.ts";
 import { policyStatusBody } from "./http/policy-routes.ts";
 import { refuseToDecide, withSender } from "./app-stores.ts";
@@ -15,6 +16,7 @@ import { Problem } from "./kit/problem.ts";
 import { type BundleFiles, bundleDigest } from "./policy/bundle.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
+import type { Finding } from "./policy/finding.ts";
 import type { ActivationCommand, ActivationStore } from "./policy/store.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 
@@ -25,11 +27,29 @@ export type PolicyAsk =
   | { verb: "rollback"; to?: string; reason: string }
   | { verb: "follow"; reason: string };
 
-/** The files of a folder of policies, by their path in a bundle; entities are its own, or else those of the service. */
-export const readCandidate = async (config: Config, folder: string): Promise<FolderFiles> => {
+/** Entities are the candidate's own, or else those of the service. */
+const foldersOf = (config: Config, folder: string): Folders => {
   const own = join(folder, "entities");
-  const entities = existsSync(own) ? own : config.entities;
-  return readFolders({ policies: folder, schemas: config.schemas, entities });
+  return { policies: folder, schemas: config.schemas, entities: existsSync(own) ? own : config.entities };
+};
+
+/** The files of a folder of policies, by their path in a bundle. */
+export const readCandidate = async (config: Config, folder: string): Promise<BundleFiles> =>
+  (await readFolders(foldersOf(config, folder))).bundle;
+
+/** The same, with the faults that a service would refuse them for. */
+export const checkCandidate = async (
+  config: Config,
+  folder: string,
+): Promise<{ files: BundleFiles; findings: Finding[]; sources: Sources }> => {
+  const folders = foldersOf(config, folder);
+  const files = await readFolders(folders);
+  const snapshot = buildSnapshot(createCompiler(createCedar()), files);
+  return {
+    files: files.bundle,
+    findings: "errors" in snapshot ? snapshot.errors.map(findingOf) : [],
+    sources: await sourcesOf(folders, files),
+  };
 };
 
 const textOf = (errors: readonly LoadError[]): string => errors.map(loadErrorText).join("\n");

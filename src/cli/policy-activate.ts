@@ -56,7 +56,7 @@ const say = ({ sets: [now], promoted }: Shown): void => {
 
 const promote = async (folder: string, { reason, ...options }: ReasonOptions): Promise<void> => {
   const { readCandidate } = await import("../app-policies.ts");
-  const { bundle: files } = await readCandidate(configOf(options), resolve(folder));
+  const files = await readCandidate(configOf(options), resolve(folder));
   say(await ask(options, { verb: "promote", files, reason }));
 };
 

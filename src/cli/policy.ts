@@ -1,6 +1,7 @@
 /** `remit policy …`: what a policy author runs before and after policies are in force. */
 import { Command } from "commander";
 import { followCommand, promoteCommand, rollbackCommand, statusCommand } from "./policy-activate.ts";
+import { bundleCommand } from "./policy-bundle.ts";
 import { checkCommand } from "./policy-check.ts";
 import { formatCommand } from "./policy-format.ts";
 import { showCommand } from "./policy-show.ts";
@@ -15,6 +16,7 @@ export const policyCommand = (): Command =>
     .addCommand(formatCommand())
     .addCommand(showCommand())
     .addCommand(simulateCommand())
+    .addCommand(bundleCommand())
     .addCommand(promoteCommand())
     .addCommand(rollbackCommand())
     .addCommand(followCommand())

@@ -58,7 +58,7 @@ ${sinkSettings.map(fieldLine).join("\n")}
 
 ## bundle
 
-Signed policies: the manual of operation.
+Signed policies: [bundles](../operating.md#signed-bundles).
 
 ${bundleSettings.map(fieldLine).join("\n")}
 
