@@ -12,9 +12,10 @@ import { isLoopback } from "./config/listen.ts";
 import { configDigest } from "./config/load.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { createDecider, type Decider, type DeciderParts } from "./decision/decide.ts";
-import { createPolicyDesk } from "./decision/activation.ts";
+import { createPolicyDesk, type PolicyDesk } from "./decision/activation.ts";
 import type { Loader } from "./decision/loader.ts";
 import type { Loaded } from "./decision/snapshot.ts";
+import { createSimulator, type Simulator } from "./decision/simulator.ts";
 import { createWorlds, type Worlds } from "./decision/worlds.ts";
 import { identityPath } from "./authzen/metadata.ts";
 import { createHttpApp } from "./http/app.ts";
@@ -94,12 +95,13 @@ const askCheck = async (ask: Promise<{ ok: true } | { ok: false; error: string }
 };
 
 /** A policy set that nothing needs any more is forgotten by the judge. */
-const worldsOf = ({ calls }: Writer, log: Logger): Worlds =>
-  createWorlds((policySet, count) => {
-    void calls
-      .call("retire", { policySet, worlds: count })
-      .catch((error: unknown) => log.warn({ err: error }, "retire"));
-  });
+const retire = ({ calls }: Writer, log: Logger, policySet: string, worlds: number): void =>
+  void calls
+    .call("retire", { policySet, worlds })
+    .catch((error: unknown) => log.warn({ err: error }, "retire"));
+
+const worldsOf = (writer: Writer, log: Logger): Worlds =>
+  createWorlds((policySet, count) => retire(writer, log, policySet, count));
 
 const checksOf = async (
   worlds: Worlds,
@@ -191,16 +193,47 @@ const identityOf = (
 const needsCallers = (): Problem =>
   new Problem("not_ready", "listening beyond loopback needs callers: add one first", { field: "listen" });
 
+/** What of the configuration every question is prepared with. */
+const asked = (config: Config): Pick<DeciderParts, "config" | "rules"> => ({
+  config: configDigest(config),
+  rules: { chainLengthMax: config.chainLengthMax, unregisteredAgents: config.unregisteredAgents },
+});
+
 const deciderOf = (
   config: Config,
   parts: Pick<DeciderParts, "store" | "worlds" | "clock" | "verify">,
 ): Decider =>
   createDecider({
     ...parts,
-    config: configDigest(config),
-    rules: { chainLengthMax: config.chainLengthMax, unregisteredAgents: config.unregisteredAgents },
+    ...asked(config),
     proofUrls: config.proofUrls,
   });
+
+type PolicyRoomParts = {
+  loader: Loader;
+  loading: Loading;
+  ledger: ThreadedLedger;
+  worlds: Worlds;
+  writer: Writer;
+  log: Logger;
+  clock: Clock;
+};
+
+/** What administrators do with policies, and try. */
+const policiesOf = (
+  config: Config,
+  { loader, loading, ledger, worlds, writer, log, clock }: PolicyRoomParts,
+): { policies: PolicyDesk; simulator: Simulator } => ({
+  policies: createPolicyDesk(loader, ledger, () => loading),
+  simulator: createSimulator({
+    loader,
+    worlds,
+    store: ledger,
+    retire: (policySet) => retire(writer, log, policySet, 1),
+    clock,
+    ...asked(config),
+  }),
+});
 
 type GuardParts = {
   callers: CallerList;
@@ -285,7 +318,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       limits: config,
       identity: identityOf(config, () => server.url, log),
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
-      policies: createPolicyDesk(loader, ledger, () => loading),
+      ...policiesOf(config, { loader, loading, ledger, worlds, writer, log, clock }),
       obligationTypes: () => worlds.current().head.obligationTypes,
       checks: () => checksOf(worlds, loading, ledger, writer, tokens),
     });

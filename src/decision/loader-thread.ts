@@ -232,11 +232,10 @@ type TryOut = { files: BundleFiles; how: "policies" | "all" };
 /** Has the judge hold policies besides those in force. They are kept nowhere. */
 const tryOut = async ({ send, trials, held }: Loading, { files, how }: TryOut): Promise<Trial> => {
   assert(held, "the service answers once something is in force");
-  const stays = (path: string): boolean =>
-    how === "all" ? path.startsWith("entities/") : !path.endsWith(".cedar");
-  const rest = Object.entries(held.files.bundle).filter(([path]) => stays(path));
-  const given = Object.entries(files).filter(([path]) => how === "policies" || !path.startsWith("entities/"));
-  const snapshot = buildSnapshot(trials, filesOf(Object.fromEntries([...rest, ...given])));
+  const rest = Object.entries(held.files.bundle).filter(
+    ([path]) => how === "policies" && !path.endsWith(".cedar"),
+  );
+  const snapshot = buildSnapshot(trials, filesOf({ ...Object.fromEntries(rest), ...files }));
   if ("errors" in snapshot)
     throw new Problem("invalid_request", textOf(snapshot.errors), { field: "candidate" });
   const { set, head, entities, agents } = snapshot;

@@ -69,7 +69,10 @@ export type Loader = {
   activate: (files: BundleFiles, command: ActivationCommand) => Promise<void>;
   /** Follows the folders again. @throws Problem `conflict` with every fault of theirs */
   follow: (command: ActivationCommand) => Promise<void>;
-  /** Has the judge hold other policies as well; `files` take the places of those in force. @throws Problem as `activate` */
+  /**
+   * Has the judge hold other policies as well: `files` in the place of the policies in force, or of everything.
+   * @throws Problem as `activate`
+   */
   tryOut: (files: BundleFiles, how: "policies" | "all") => Promise<Trial>;
   stop: () => Promise<void>;
 };

@@ -11,6 +11,8 @@ export type Worlds = {
   use: <T>(ask: (world: World) => Promise<T>) => Promise<T>;
   /** Puts a world of the files in force, with what is kept of agents. */
   replace: (world: World) => void;
+  /** Another world, with what is kept of agents. */
+  with: (world: World) => World;
   /** Takes over what the store knows of agents, for this world and those to come. */
   keep: (kept: KeptAgents) => void;
 };
@@ -66,6 +68,7 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
       inForce = withKeptAgents(world, kept);
       if (before) release(before.head.policySet);
     },
+    with: (world) => withKeptAgents(world, kept),
     keep: (known) => {
       kept = known;
       // The policy set stays: nothing is installed or retired.

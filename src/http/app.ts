@@ -16,6 +16,7 @@ import { addKillRoutes } from "./kill-routes.ts";
 import { addPolicyRoutes, type PolicyParts } from "./policy-routes.ts";
 import { addRegistryRoutes } from "./registry-routes.ts";
 import { addLedgerRoutes } from "./ledger-routes.ts";
+import { addSimulateRoutes, type SimulateParts } from "./simulate-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
 
 export type HttpParts = AuthzenParts &
@@ -25,6 +26,7 @@ export type HttpParts = AuthzenParts &
   AgentParts &
   AlertParts &
   PolicyParts &
+  SimulateParts &
   OperationsParts & { log: Logger };
 
 /** The application: `fetch` answers any request. */
@@ -56,6 +58,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addDelegationRoutes(app, parts, add);
   addAlertRoutes(app, parts, add);
   addPolicyRoutes(app, parts, add);
+  addSimulateRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {
     const problem = new Problem("method_not_allowed", `use ${[...methods].join(" or ")}`);

@@ -1,5 +1,6 @@
 /** Which files decided when: kept whole, so that one can go back to them, with an entry for each word of an administrator. */
 import type { Database } from "better-sqlite3";
+import type { Budget } from "../../budget/budget.ts";
 import { actRecord } from "../../decision/record.ts";
 import { sha256 } from "../../kit/digest.ts";
 import { Problem } from "../../kit/problem.ts";
@@ -10,6 +11,7 @@ import type {
   ActivationVerb,
   Standing,
 } from "../../policy/store.ts";
+import { type BookFault, keepBook } from "./book.ts";
 import type { Desk } from "./desk.ts";
 
 type Row = {
@@ -146,11 +148,8 @@ const appendEntry = (
   });
 };
 
-/**
- * Notes that these files decide from now on. Loading what decided before is no news.
- * @throws Problem `conflict` when the command was for another state than this one
- */
-export const activate = (db: Database, desk: Desk, activated: Activated): void => {
+/** Notes that these files decide from now on. Loading what decided before is no news. */
+const activate = (db: Database, desk: Desk, activated: Activated): void => {
   const { at, bundle, policySet, command } = activated;
   const before = lastRow(db);
   if (command?.from !== undefined && command.from !== before?.bundle)
@@ -171,4 +170,26 @@ export const activate = (db: Database, desk: Desk, activated: Activated): void =
     bundle.sequence ?? null,
   );
   if (!command) prune(db);
+};
+
+/**
+ * Puts files in force, their policy set kept for good; or says what stands against their budgets.
+ * @throws Problem `conflict` when the command was for another state than this one
+ */
+export const putInForce = (
+  db: Database,
+  desk: Desk,
+  activated: Activated,
+  budgets: readonly Budget[],
+): BookFault[] => {
+  const faults = keepBook(db, budgets);
+  if (faults.length > 0) return faults;
+  const { digest, body } = activated.policySet;
+  db.prepare("insert or ignore into policy_set (digest, body, kept_at) values (?, ?, ?)").run(
+    digest,
+    body,
+    new Date().toISOString(),
+  );
+  activate(db, desk, activated);
+  return [];
 };

@@ -39,7 +39,7 @@ import type {
   LedgerKeyCommand,
 } from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
-import { activate, activationRows, type ActivationRows } from "./activations.ts";
+import { activationRows, putInForce, type ActivationRows } from "./activations.ts";
 import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
 import { agentRows, chainName, createAgentActs } from "./agents.ts";
 import { createAccountActs } from "./account-acts.ts";
@@ -59,6 +59,7 @@ import { createHoldActs } from "./hold-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
 import { createFacets } from "./facets.ts";
+import { createWrites } from "./writes.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
 
 export type LedgerOptions = OpenOptions & {
@@ -96,6 +97,8 @@ export type Ledger = {
    */
   commit: (commands: readonly Command[]) => Done[];
   decide: (act: Act) => Decided[];
+  /** Decides in an act that is undone. @throws Problem `ledger_unavailable` */
+  tryAct: (act: Act) => Decided[];
   /** Lapses holds whose time is over; how many there were. */
   lapse: (at: Micros) => number;
   /** Takes budgets over, or says why it can't. */
@@ -138,8 +141,6 @@ export type Ledger = {
   close: () => void;
 };
 
-const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 const problemOf = ({ code, detail, field }: Problem): Done => ({
   problem: field === undefined ? { code, detail } : { code, detail, field },
 });
@@ -151,8 +152,25 @@ const instantOf = (command: Command): Micros =>
 type Room = { desk: Desk; book: ReadonlyMap<string, Budget> };
 
 type Perform = {
+  /** Decides, and takes everything back. */
+  undone: (room: Room, act: Act) => Decided[];
   all: (room: Room, commands: readonly Command[]) => Done[];
   lapse: (room: Room, at: Micros) => number;
+};
+
+/** Does something in a transaction that is taken back, with all that the desk remembers of it. */
+const undone = <T>(db: Database, desk: Desk, act: () => T): T => {
+  const next = desk.append.next();
+  db.exec("begin immediate");
+  try {
+    return act();
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
+    throw new Problem("ledger_unavailable", "nothing can be tried: the ledger can't be written", { cause });
+  } finally {
+    if (db.inTransaction) db.exec("rollback");
+    desk.renew(next);
+  }
 };
 
 const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
@@ -215,6 +233,7 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
     }
   };
   return {
+    undone: ({ desk }, act) => undone(db, desk, () => decide(desk, act)),
     all: (room, commands) => {
       // What has lapsed by now stands in nobody's way.
       holds.lapse(room.desk, room.book, Math.max(0, ...commands.map(instantOf)));
@@ -222,12 +241,6 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
     },
     lapse: ({ desk, book }, at) => holds.lapse(desk, book, at),
   };
-};
-
-/** Writes as much as a commit may need, and takes it away again. */
-const tryWrite = (db: Database): void => {
-  db.transaction(() => db.prepare("insert into trial values (zeroblob(65536))").run()).immediate();
-  db.transaction(() => db.prepare("delete from trial").run()).immediate();
 };
 
 /** What needs no more than the file. */
@@ -283,57 +296,6 @@ const budgetOf = (book: Room["book"], id: string): Budget => {
   return budget;
 };
 
-type Writes = {
-  /** Runs a write; when it fails, nothing of it stays, in the file or in memory. */
-  durable: <T>(act: () => T) => T;
-  /** Extends the tree; what can't be extended consistently isn't appended to any more either. */
-  extend: <T>(act: () => T) => T;
-  writable: Ledger["writable"];
-};
-
-/** `forget` drops what was remembered of a write that failed. */
-const createWrites = (db: Database, forget: () => void): Writes => {
-  let failure: string | undefined;
-  let halted: Problem | undefined;
-  const durable: Writes["durable"] = (act) => {
-    if (halted) throw new Problem("ledger_unavailable", halted.detail, { cause: halted });
-    try {
-      const value = act();
-      failure = undefined;
-      return value;
-    } catch (error) {
-      if (error instanceof Problem) throw error;
-      failure = errorText(error);
-      if (db.inTransaction) db.exec("rollback");
-      forget();
-      throw new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was decided", {
-        cause: error,
-      });
-    }
-  };
-  return {
-    durable,
-    extend: (act) =>
-      durable(() => {
-        try {
-          return act();
-        } catch (error) {
-          if (error instanceof Problem) halted = error;
-          throw error;
-        }
-      }),
-    writable: () => {
-      if (halted) return { ok: false, error: halted.detail };
-      try {
-        if (failure !== undefined) durable(() => tryWrite(db));
-        return { ok: true };
-      } catch {
-        return { ok: false, error: failure ?? "unknown" };
-      }
-    },
-  };
-};
-
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
@@ -359,7 +321,12 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room(), commands));
   const lapse = db.transaction((at: Micros) => perform.lapse(room(), at));
 
-  const keepSet = db.prepare("insert or ignore into policy_set (digest, body, kept_at) values (?, ?, ?)");
+  /** Takes budgets over, unless something stands against them. */
+  const taken = (budgets: readonly Budget[], act: () => BookFault[]): BookFault[] => {
+    const faults = durable(() => db.transaction(act).immediate());
+    if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
+    return faults;
+  };
   const commit = (commands: readonly Command[]): Done[] => durable(() => commitAll.immediate(commands));
   return {
     commit,
@@ -368,12 +335,9 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a decision is always a value
       return (result as { value: Decided[] }).value;
     },
+    tryAct: (act) => perform.undone(room(), act),
     lapse: (at) => durable(() => lapse.immediate(at)),
-    takeBook: (budgets) => {
-      const faults = durable(() => db.transaction(() => keepBook(db, budgets)).immediate());
-      if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
-      return faults;
-    },
+    takeBook: (budgets) => taken(budgets, () => keepBook(db, budgets)),
     accounts: (id, at, limit, after) =>
       views.accounts(room().desk.accounts, budgetOf(book, id), at, limit, after),
     ...readsOf(db),
@@ -391,22 +355,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     checkpoint: (at) => (tree ? writes.extend(() => tree.checkpoint(at)) : (rows.newest()?.note ?? "")),
     writable: () => writes.writable(),
     tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),
-    activate: (activated, budgets) => {
-      const faults = durable(() =>
-        db
-          .transaction(() => {
-            const found = keepBook(db, budgets);
-            if (found.length > 0) return found;
-            const { digest, body } = activated.policySet;
-            keepSet.run(digest, body, new Date().toISOString());
-            activate(db, room().desk, activated);
-            return [];
-          })
-          .immediate(),
-      );
-      if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
-      return faults;
-    },
+    activate: (activated, budgets) => taken(budgets, () => putInForce(db, room().desk, activated, budgets)),
     activations: activationRows(db),
     addCaller: (caller) => durable(() => callers.add(caller)),
     callers: () => callers.list(),

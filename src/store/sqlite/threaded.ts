@@ -13,7 +13,7 @@ import type {
 } from "../../agent/store.ts";
 import type { Delegation } from "../../agent/delegation.ts";
 import type { Decided } from "../../decision/question.ts";
-import type { DecisionStore } from "../../decision/store.ts";
+import type { Act, DecisionStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
 import type { DelegationFilter } from "./delegations.ts";
 import { outboxHandlers } from "./outbox.ts";
@@ -45,6 +45,7 @@ type KeyQuery = { keyHash: string; at: number };
 /** What the writer's thread answers; the counterpart of `connectLedger`. */
 export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) => unknown> => ({
   commit: (commands: Command[]) => ledger.commit(commands),
+  tryAct: (act: Act) => ledger.tryAct(act),
   accounts: ({ budget, at, limit, after }: AccountsQuery) => ledger.accounts(budget, at, limit, after),
   grants: (budget: string) => ledger.grants(budget),
   usage: (query: UsageQuery) => ledger.usage(query),
@@ -79,6 +80,8 @@ export type ThreadedLedger = DecisionStore &
   BudgetStore &
   ActivationStore &
   AgentStore & {
+    /** Decides in an act that is undone. */
+    tryAct: (act: Act) => Promise<Decided[]>;
     /** What was in force when the service last ran. */
     standing: () => Promise<Standing>;
     /** Recomputes every balance from the entries; what differs. */
@@ -105,6 +108,50 @@ const takeBatch = (queue: Waiting[]): Waiting[] => {
     questions += sizeOf(queue[taken++]!.command);
   return queue.splice(0, taken);
 };
+
+type Called = Omit<
+  ThreadedLedger,
+  | "decide"
+  | "changeHold"
+  | "reportUsage"
+  | "grant"
+  | "adjust"
+  | "changeAgent"
+  | "kill"
+  | "delegate"
+  | "changeAgentKey"
+  | "takeHeads"
+  | "close"
+>;
+
+/** What waits for no commit. */
+const callsOf = (calls: Calls): Called => ({
+  agentOfKey: (keyHash, at) => calls.call("agentOfKey", { keyHash, at }),
+  agentKeys: (agent) => calls.call("agentKeys", agent),
+  delegations: (filter) => calls.call("delegations", filter),
+  kills: () => calls.call("kills", undefined),
+  standingKills: () => calls.call("standingKills", undefined),
+  keptAgents: () => calls.call("keptAgents", undefined),
+  tryAct: (act) => calls.call("tryAct", act),
+  accounts: (budget, at, limit, after = "") => calls.call("accounts", { budget, at, limit, after }),
+  grants: (budget) => calls.call("grants", budget),
+  usage: (query) => calls.call("usage", query),
+  auditBalances: () => calls.call("auditBalances", undefined),
+  entries: (filter) => calls.call("entries", filter),
+  entry: (ref) => calls.call("entry", ref),
+  policySet: (digest) => calls.call("policySet", digest),
+  checkpoint: () => calls.call("checkpoint", undefined),
+  tile: (name) => calls.call("tile", name),
+  inclusion: (index) => calls.call("inclusion", index),
+  consistency: (from, to) => calls.call("consistency", { from, to }),
+  writable: () => calls.call("writable", undefined),
+  activations: () => calls.call("activations", undefined),
+  keptFiles: (digest) => calls.call("keptFiles", digest),
+  standing: () => calls.call("standing", undefined),
+  addCaller: (caller) => calls.call("addCaller", caller),
+  callers: () => calls.call("callers", undefined),
+  revokeCaller: (name) => calls.call("revokeCaller", name),
+});
 
 /** Connects to a writer's thread. `queueActsMax` acts may wait; beyond it questions are answered `overloaded`. */
 export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: number }): ThreadedLedger => {
@@ -147,35 +194,12 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     reportUsage: (command: UsageCommand) => perform<UsageView>({ kind: "usage", command }),
     grant: (command: GrantCommand) => perform<Grant>({ kind: "grant", command }),
     adjust: (command: AdjustCommand) => perform<AccountView>({ kind: "adjust", command }),
-    keptAgents: () => calls.call("keptAgents", undefined),
     changeAgent: (command: AgentCommand) => perform<void>({ kind: "agent", command }),
     kill: (command: KillCommand) => perform<Kill>({ kind: "kill", command }),
-    kills: () => calls.call("kills", undefined),
-    standingKills: () => calls.call("standingKills", undefined),
     delegate: (command: DelegationCommand) => perform<Delegation>({ kind: "delegation", command }),
-    delegations: (filter) => calls.call("delegations", filter),
     changeAgentKey: (command: KeyCommand) => perform<AgentKey>({ kind: "agent_key", command }),
-    agentKeys: (agent) => calls.call("agentKeys", agent),
-    agentOfKey: (keyHash, at) => calls.call("agentOfKey", { keyHash, at }),
-    accounts: (budget, at, limit, after = "") => calls.call("accounts", { budget, at, limit, after }),
-    grants: (budget) => calls.call("grants", budget),
-    usage: (query) => calls.call("usage", query),
-    auditBalances: () => calls.call("auditBalances", undefined),
-    entries: (filter) => calls.call("entries", filter),
-    entry: (ref) => calls.call("entry", ref),
     takeHeads: (command: HeadsCommand) => perform<HeadsTaken>({ kind: "heads", command }),
-    policySet: (digest) => calls.call("policySet", digest),
-    checkpoint: () => calls.call("checkpoint", undefined),
-    tile: (name) => calls.call("tile", name),
-    inclusion: (index) => calls.call("inclusion", index),
-    consistency: (from, to) => calls.call("consistency", { from, to }),
-    writable: () => calls.call("writable", undefined),
-    activations: () => calls.call("activations", undefined),
-    keptFiles: (digest) => calls.call("keptFiles", digest),
-    standing: () => calls.call("standing", undefined),
-    addCaller: (caller) => calls.call("addCaller", caller),
-    callers: () => calls.call("callers", undefined),
-    revokeCaller: (name) => calls.call("revokeCaller", name),
+    ...callsOf(calls),
     close: () => calls.call("close", undefined),
   };
 };
