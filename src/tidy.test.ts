@@ -69,6 +69,7 @@ const doors: Record<string, (path: string) => boolean> = {
   "@hono/zod-openapi": below("src/http/"),
   // The real SDKs, against the proxy.
   "@anthropic-ai/sdk": (path) => isTest(path) && below("src/client/llm/")(path),
+  "@modelcontextprotocol/sdk": (path) => isTest(path) && below("src/client/mcp/")(path),
   autocannon: below("bench/"),
   "better-sqlite3": below("src/store/sqlite/"),
   canonicalize: below("src/kit/"),

@@ -2,7 +2,7 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 
 const packaged = (folder: string): string => fileURLToPath(new URL(`../../${folder}`, import.meta.url));
 
@@ -16,12 +16,15 @@ const nextSteps = (dir: string): string => {
   return `a project is in ${dir}: README.md says what is where\n${enter}  remit policy check\n  remit policy test --cover 100 --mutate\n  remit serve\n`;
 };
 
-const init = (dir = "."): void => {
+/** What can be started from. */
+const packs = { example: "starter", tools: "packs/tools" } as const;
+
+const init = (dir = ".", { pack }: { pack: keyof typeof packs }): void => {
   // A repository that was just made is as empty as a folder.
   const found = existsSync(dir) ? readdirSync(dir).filter((name) => name !== ".git") : [];
   if (found.length > 0) throw new Error(`\`${dir}\` isn't empty: it holds \`${found[0]}\``);
   mkdirSync(dir, { recursive: true });
-  cpSync(packaged("starter"), dir, { recursive: true });
+  cpSync(packaged(packs[pack]), dir, { recursive: true });
   for (const name of schemas) cpSync(join(packaged("schemas"), name), join(dir, "schemas", name));
   // The ledger and the administrator's key.
   writeFileSync(join(dir, ".gitignore"), "data/\n");
@@ -34,4 +37,12 @@ export const initCommand = (): Command =>
       "write a small working project into an empty folder: schema, policies, budget, entities and tests",
     )
     .argument("[dir]", "the folder; made where it isn't there (default: here)")
+    .addOption(
+      new Option(
+        "--pack <name>",
+        "what to start from: an agent with documents, or MCP servers, tools and files",
+      )
+        .choices(Object.keys(packs))
+        .default("example"),
+    )
     .action(init);

@@ -1,8 +1,10 @@
 /** Options that several commands share, and the configuration they make. */
+import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import type { Config } from "../config/config.ts";
 import { environment } from "../config/environment.ts";
 import { loadConfig } from "../config/load.ts";
+import { Problem } from "../kit/problem.ts";
 
 export type CommonOptions = {
   config?: string;
@@ -34,4 +36,16 @@ export const configOf = (options: CommonOptions & { listen?: string }): Config =
 export const collect = (value: string, before: string[] = []): string[] => {
   if (value === "") throw new InvalidArgumentError("must not be empty");
   return [...before, value];
+};
+
+/** A key that a file holds. @throws Problem where it holds none */
+export const secretIn = (file: string): string => {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new Problem("not_ready", `the key file \`${file}\` can't be read`, { cause: error });
+  }
+  if (!/^[\x21-\x7e]+$/.test(text)) throw new Problem("not_ready", `\`${file}\` holds no key`);
+  return text;
 };

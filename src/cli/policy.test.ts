@@ -133,6 +133,17 @@ tests:
   },
 );
 
+test(
+  "the pack for tools is strict, covered, and every mutant of it is noticed",
+  { timeout: 120_000 },
+  async () => {
+    const dir = join(tempDir(), "tools");
+    expect((await remit(tempDir(), "init", "--pack", "tools", dir)).code).toBe(0);
+    expect(await remit(dir, "policy", "check", "--strict")).toMatchObject({ code: 0 });
+    expect(await remit(dir, "policy", "test", "--cover", "100", "--mutate")).toMatchObject({ code: 0 });
+  },
+);
+
 test("init writes into an empty folder only, and changes nothing in another", async () => {
   const dir = tempDir();
   mkdirSync(join(dir, ".git"));

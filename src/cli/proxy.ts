@@ -1,10 +1,10 @@
 /** `remit proxy …`: enforcement points that need no change of an agent's code. */
-import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { environment } from "../config/environment.ts";
 import { listenText, parseListen } from "../config/listen.ts";
 import { Problem } from "../kit/problem.ts";
-import { collect } from "./options.ts";
+import { mcpCommand } from "./mcp.ts";
+import { collect, secretIn } from "./options.ts";
 
 type LlmOptions = {
   upstream: string;
@@ -32,17 +32,6 @@ const parseCount = (text: string): number => {
   const count = Number(text);
   if (!/^\d{1,9}$/.test(text) || count < 1) throw new InvalidArgumentError("must be a positive integer");
   return count;
-};
-
-const secretIn = (file: string): string => {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8").trim();
-  } catch (error) {
-    throw new Problem("not_ready", `the key file \`${file}\` can't be read`, { cause: error });
-  }
-  if (!/^[\x21-\x7e]+$/.test(text)) throw new Problem("not_ready", `\`${file}\` holds no key`);
-  return text;
 };
 
 /** Read once: a key that is changed needs a restart, and a file that is missing stops the start. */
@@ -103,42 +92,48 @@ const llm = async (options: LlmOptions): Promise<void> => {
 const defaultListen = { host: "127.0.0.1", port: 8182 };
 
 export const proxyCommand = (): Command =>
-  new Command("proxy").description("stand between agents and what they use").addCommand(
-    new Command("llm")
-      .description("stand between agents and an LLM provider")
-      .requiredOption("--upstream <url>", "the provider's address, such as https://api.openai.com")
-      .addOption(
-        new Option(
-          "--provider <name>",
-          "whose API it speaks (default: anthropic at anthropic.com, else openai)",
-        ).choices(["openai", "anthropic"]),
-      )
-      .option(
-        "--upstream-key-file <file>",
-        "file with the provider's key (default: the provider's own variable)",
-      )
-      .option("--no-upstream-key", "the provider needs no key")
-      .option("--pdp <url>", "the Remit that is asked", "http://127.0.0.1:8181")
-      .option("--pdp-key-file <file>", "file with this proxy's key as a caller (scopes evaluate and settle)")
-      .addOption(
-        new Option("--listen <host:port>", "address to listen on")
-          .argParser(parseAddress)
-          .default(defaultListen, listenText(defaultListen)),
-      )
-      .addOption(
-        new Option("--max-output-tokens <count>", "limit where a request sets none")
-          .argParser(parseCount)
-          .default(4096),
-      )
-      .option(
-        "--image-tokens <count>",
-        "the most tokens that an image can be (default: images are refused)",
-        parseCount,
-      )
-      .option(
-        "--allow <name>",
-        "pass on a parameter, tools.TYPE, content.TYPE or beta.NAME of unknown cost",
-        collect,
-      )
-      .action(llm),
-  );
+  new Command("proxy")
+    .description("stand between agents and what they use")
+    .addCommand(
+      new Command("llm")
+        .description("stand between agents and an LLM provider")
+        .requiredOption("--upstream <url>", "the provider's address, such as https://api.openai.com")
+        .addOption(
+          new Option(
+            "--provider <name>",
+            "whose API it speaks (default: anthropic at anthropic.com, else openai)",
+          ).choices(["openai", "anthropic"]),
+        )
+        .option(
+          "--upstream-key-file <file>",
+          "file with the provider's key (default: the provider's own variable)",
+        )
+        .option("--no-upstream-key", "the provider needs no key")
+        .option("--pdp <url>", "the Remit that is asked", "http://127.0.0.1:8181")
+        .option(
+          "--pdp-key-file <file>",
+          "file with this proxy's key as a caller (scopes evaluate and settle)",
+        )
+        .addOption(
+          new Option("--listen <host:port>", "address to listen on")
+            .argParser(parseAddress)
+            .default(defaultListen, listenText(defaultListen)),
+        )
+        .addOption(
+          new Option("--max-output-tokens <count>", "limit where a request sets none")
+            .argParser(parseCount)
+            .default(4096),
+        )
+        .option(
+          "--image-tokens <count>",
+          "the most tokens that an image can be (default: images are refused)",
+          parseCount,
+        )
+        .option(
+          "--allow <name>",
+          "pass on a parameter, tools.TYPE, content.TYPE or beta.NAME of unknown cost",
+          collect,
+        )
+        .action(llm),
+    )
+    .addCommand(mcpCommand());
