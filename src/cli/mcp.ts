@@ -1,10 +1,11 @@
 /** `remit proxy mcp`: stands between an MCP client and one server. */
 import { randomUUID } from "node:crypto";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { McpEvent, StdioOptions } from "../client/mcp/index.ts";
 import { type Client, createClient } from "../client/index.ts";
+import { listenText } from "../config/listen.ts";
 import { Problem } from "../kit/problem.ts";
-import { collect, secretIn } from "./options.ts";
+import { collect, parseAddress, secretIn } from "./options.ts";
 
 type McpOptions = {
   agent?: string;
@@ -18,6 +19,9 @@ type McpOptions = {
   fromServer?: string[];
   pdp: string;
   pdpKeyFile?: string;
+  upstream?: string;
+  upstreamKeyFile?: string;
+  listen: { host: string; port: number };
 };
 
 /** Says in a log what was denied. Standard output is the client's. */
@@ -40,37 +44,87 @@ const agentOf = async (
   return { type: known.type, id: known.id, key };
 };
 
-const mcp = async ([command, ...args]: string[], options: McpOptions): Promise<void> => {
-  const { user, server, run = `mcp-${randomUUID()}`, parentRun, pdp, pdpKeyFile } = options;
-  const client = createClient({
-    baseUrl: pdp,
-    ...(pdpKeyFile === undefined ? {} : { key: secretIn(pdpKeyFile) }),
+/** What both transports need; `run` and the agent they know themselves. */
+const gateOf = (
+  client: Client,
+  options: McpOptions,
+): Omit<StdioOptions, "agent" | "run" | keyof Streams> => ({
+  client,
+  user: options.user,
+  server: options.server,
+  parentRun: options.parentRun,
+  arguments: options.argument,
+  methods: options.method,
+  fromServer: options.fromServer,
+  onEvent: tell,
+});
+
+type Streams = Pick<StdioOptions, "command" | "args" | "input" | "output">;
+
+const overHttp = async (client: Client, options: McpOptions, upstream: string): Promise<void> => {
+  const { agent, agentKeyFile, upstreamKeyFile, run, listen } = options;
+  const { startMcpHttp } = await import("../client/mcp/index.ts");
+  const known =
+    agent === undefined && agentKeyFile === undefined ? undefined : await agentOf(client, options);
+  const proxy = await startMcpHttp({
+    ...gateOf(client, options),
+    agent: known,
+    run,
+    upstream,
+    ...(upstreamKeyFile === undefined ? {} : { upstreamKey: secretIn(upstreamKeyFile) }),
+    listen,
   });
+  const stop = (): void => {
+    proxy.close().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  process.stdout.write(`remit proxy listens on ${proxy.url} for ${upstream} (mcp)\n`);
+};
+
+const overStdio = async (client: Client, options: McpOptions, words: string[]): Promise<void> => {
+  const [command, ...args] = words;
   const { runMcpStdio } = await import("../client/mcp/index.ts");
   const code = await runMcpStdio({
-    client,
+    ...gateOf(client, options),
     agent: await agentOf(client, options),
-    user,
-    server,
-    run,
-    parentRun,
-    arguments: options.argument,
-    methods: options.method,
-    fromServer: options.fromServer,
+    run: options.run ?? `mcp-${randomUUID()}`,
     command: command!,
     args,
     input: process.stdin,
     output: process.stdout,
-    onEvent: tell,
   });
   process.exit(code);
 };
 
+const mcp = async (words: string[], options: McpOptions): Promise<void> => {
+  const { pdp, pdpKeyFile, upstream } = options;
+  const client = createClient({
+    baseUrl: pdp,
+    ...(pdpKeyFile === undefined ? {} : { key: secretIn(pdpKeyFile) }),
+  });
+  if ((words.length === 0) === (upstream === undefined))
+    throw new Problem("not_ready", "say which server: a command after --, or --upstream");
+  await (upstream === undefined ? overStdio(client, options, words) : overHttp(client, options, upstream));
+};
+
+const defaultListen = { host: "127.0.0.1", port: 8183 };
+
 export const mcpCommand = (): Command =>
   new Command("mcp")
     .description("stand between an MCP client and one server")
-    .argument("<command...>", "the server's command and its arguments, after --")
-    .option("--agent <id>", "the agent that acts")
+    .argument("[command...]", "the server's command and its arguments, after --")
+    .option("--upstream <url>", "the server's address instead, for streamable HTTP")
+    .option("--upstream-key-file <file>", "file with the bearer token that the upstream wants")
+    .addOption(
+      new Option("--listen <host:port>", "address to listen on, with --upstream")
+        .argParser(parseAddress)
+        .default(defaultListen, listenText(defaultListen)),
+    )
+    .option("--agent <id>", "the agent that acts (default, with --upstream: whose key a request bears)")
     .option("--agent-key-file <file>", "file with the agent's key (remit agent key)")
     .option("--user <id>", "the person on whose behalf it acts (default: it acts for itself)")
     .requiredOption("--server <name>", "the server's name in policies")

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import type { Config } from "../config/config.ts";
 import { environment } from "../config/environment.ts";
+import { parseListen } from "../config/listen.ts";
 import { loadConfig } from "../config/load.ts";
 import { Problem } from "../kit/problem.ts";
 
@@ -48,4 +49,11 @@ export const secretIn = (file: string): string => {
   }
   if (!/^[\x21-\x7e]+$/.test(text)) throw new Problem("not_ready", `\`${file}\` holds no key`);
   return text;
+};
+
+/** An address to listen on. @throws InvalidArgumentError */
+export const parseAddress = (text: string): { host: string; port: number } => {
+  const listen = parseListen(text);
+  if (listen === undefined) throw new InvalidArgumentError("must be host:port");
+  return listen;
 };

@@ -1,10 +1,10 @@
 /** `remit proxy …`: enforcement points that need no change of an agent's code. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { environment } from "../config/environment.ts";
-import { listenText, parseListen } from "../config/listen.ts";
+import { listenText } from "../config/listen.ts";
 import { Problem } from "../kit/problem.ts";
 import { mcpCommand } from "./mcp.ts";
-import { collect, secretIn } from "./options.ts";
+import { collect, parseAddress, secretIn } from "./options.ts";
 
 type LlmOptions = {
   upstream: string;
@@ -21,12 +21,6 @@ type LlmOptions = {
 
 /** The environment variables in which the providers' own tools keep their keys. */
 const keyVariables = { openai: "OPENAI_API_KEY", anthropic: "ANTHROPIC_API_KEY" } as const;
-
-const parseAddress = (text: string): { host: string; port: number } => {
-  const listen = parseListen(text);
-  if (listen === undefined) throw new InvalidArgumentError("must be host:port");
-  return listen;
-};
 
 const parseCount = (text: string): number => {
   const count = Number(text);

@@ -11,6 +11,8 @@ import { codes, errorTo, readMessage } from "./message.ts";
 export type Gate = {
   fromClient: (message: JsonValue) => Promise<Passage>;
   fromServer: (message: JsonValue) => Promise<Passage>;
+  /** A request that went on will never be answered: what was reserved for it is settled. */
+  abandon: (request: JsonObject) => Promise<void>;
   /** The server is gone: nothing passes any longer, and these are the answers to what it left open. */
   end: (why: string) => Promise<JsonObject[]>;
 };
@@ -28,6 +30,10 @@ export const createGate = (options: GateOptions): Gate => {
   return {
     fromClient: async (value) => fromClient(desk, readMessage(value)),
     fromServer: async (value) => fromServer(desk, readMessage(value)),
+    abandon: async ({ id }) => {
+      const open = desk.pending.get(JSON.stringify(id ?? null));
+      if (open !== undefined) await closePending(desk, open);
+    },
     end: async (why) => {
       desk.ended ??= why;
       const open = [...desk.pending.values()];

@@ -15,7 +15,8 @@ export const serverScript: string = join(repository, "src/client/mcp/server.test
 
 export type ToolStage = {
   service: TestService;
-  /** File with the key of a caller that is told reasons. */
+  /** The key of a caller that is told reasons, and a file with it. */
+  callerKey: string;
   callerKeyFile: string;
   admin: (path: string, body: unknown) => Promise<Record<string, any>>;
   close: () => Promise<void>;
@@ -38,6 +39,7 @@ export const startToolStage = async (files: Record<string, string> = {}): Promis
   const adminKey = readFileSync(join(service.config.data, "admin.key"), "utf8").trim();
   return {
     service,
+    callerKey: key,
     callerKeyFile: fileWith(key),
     admin: async (path, body) => {
       const response = await fetch(`${service.url}${path}`, {
