@@ -7,6 +7,7 @@ import type { WriterNews, WriterStart } from "./app-writer.ts";
 import { createDelivery, type Delivery } from "./alert/deliver.ts";
 import type { OutboxStore } from "./alert/store.ts";
 import { createDirectory } from "./agent/directory.ts";
+import { createEntityDirectory } from "./entity/directory.ts";
 import type { Config } from "./config/config.ts";
 import { isLoopback } from "./config/listen.ts";
 import { configDigest } from "./config/load.ts";
@@ -282,6 +283,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
     const worlds = worldsOf(writer, log);
     const agents = await createDirectory(ledger, worlds.keep);
+    const entities = await createEntityDirectory(ledger, worlds.keepEntities);
     const loading: Loading = { errors: [] };
     const standing = await ledger.standing();
     const loader = await startLoading({
@@ -309,6 +311,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       tails,
       budgets: ledger,
       agents,
+      entities,
       outbox,
       worlds,
       clock,

@@ -14,7 +14,15 @@ export const noKeptAgents: KeptAgents = { registrations: [], words: [] };
 
 /** One index over another: what is in the upper one wins. */
 const over = (upper: ReadonlyMap<string, CedarEntity>, lower: EntityIndex): EntityIndex =>
-  upper.size === 0 ? lower : { get: (key) => upper.get(key) ?? lower.get(key) };
+  upper.size === 0
+    ? lower
+    : {
+        get: (key) => upper.get(key) ?? lower.get(key),
+        *values() {
+          for (const entity of lower.values()) if (!upper.has(uidKey(entity.uid))) yield entity;
+          yield* upper.values();
+        },
+      };
 
 /** The agents with the last word on each one's status. Nobody may act below a parent that is no longer there. */
 const mergedAgents = (files: readonly Agent[], { registrations, words }: KeptAgents): Agent[] => {

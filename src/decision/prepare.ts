@@ -11,7 +11,7 @@ import {
 } from "../entity/schema.ts";
 import type { Caller } from "../identity/caller.ts";
 import { hashKey } from "../identity/key.ts";
-import { type CedarAsk, type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
+import { type CedarAsk, type CedarEntity, type Uid, uidKey, uidText } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
 import { canonicalJson, sha256 } from "../kit/digest.ts";
@@ -23,7 +23,13 @@ import type { Claim, Facts, Named, Question, Reason, Refusal, TokenRecord } from
 import type { SnapshotHead } from "./snapshot.ts";
 
 /** The snapshot as it answers questions: a head, and what is looked up in it. */
-export type World = { head: SnapshotHead; entities: EntityIndex; registry: Registry };
+export type World = {
+  head: SnapshotHead;
+  entities: EntityIndex;
+  registry: Registry;
+  /** Keys of entities that the schema or the files no longer allow. */
+  misfits?: ReadonlySet<string>;
+};
 
 /** Who asks, and how the request was named. */
 export type Asker = {
@@ -140,6 +146,14 @@ const contextOf = (schema: SchemaModel, action: ActionType, question: Question):
   return converted.record;
 };
 
+/** What no longer fits may lack just what a forbid looks at. */
+const checkFit = ({ misfits }: World, entities: readonly CedarEntity[]): void => {
+  if (!misfits || misfits.size === 0) return;
+  const misfit = entities.find(({ uid }) => misfits.has(uidKey(uid)));
+  if (misfit)
+    throw new Refused("invalid_attribute", `the stored \`${uidText(misfit.uid)}\` no longer fits the schema`);
+};
+
 type Gathered = { ask: CedarAsk; labels: string[]; parties: Parties };
 
 const gather = (
@@ -169,6 +183,8 @@ const gather = (
   for (const uid of hops) own.set(uidKey(uid), entities.get(uidKey(uid)) ?? { uid, attrs: {}, parents: [] });
   for (const entity of [subjectEntity, resourceEntity]) own.set(uidKey(entity.uid), entity);
   const named = [...referencesIn(context), ...head.literals];
+  const known = closureOf(entities, [...own.values()], named, head.reach);
+  checkFit(world, known);
   const agent = chain.actor && own.get(uidKey({ type: schema.agentType!, id: chain.actor.id }));
   return {
     ask: {
@@ -176,7 +192,7 @@ const gather = (
       action: types.action.uid,
       resource: resourceEntity.uid,
       context,
-      entities: closureOf(entities, [...own.values()], named, head.reach),
+      entities: known,
     },
     labels: labelsOf(types.resource, resourceEntity),
     parties: {

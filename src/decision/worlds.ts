@@ -1,7 +1,9 @@
 /** The world in force, and the ones before it that questions still hold: a question keeps the world it began with. */
 import { Problem } from "../kit/problem.ts";
 import type { KeptAgents } from "../agent/store.ts";
+import type { KeptEntities } from "../entity/kept-entities.ts";
 import { noKeptAgents, withKeptAgents } from "./kept-agents.ts";
+import { withKeptEntities } from "./kept-entities.ts";
 import type { World } from "./prepare.ts";
 
 export type Worlds = {
@@ -15,6 +17,8 @@ export type Worlds = {
   with: (world: World) => World;
   /** Takes over what the store knows of agents, for this world and those to come. */
   keep: (kept: KeptAgents) => void;
+  /** Takes over what the store knows of entities, for this world and those to come. */
+  keepEntities: (kept: KeptEntities) => void;
 };
 
 /**
@@ -24,6 +28,9 @@ export type Worlds = {
 export const createWorlds = (retire: (policySet: string, worlds: number) => void): Worlds => {
   let files: World | undefined;
   let kept = noKeptAgents;
+  let entities: KeptEntities | undefined;
+  /** The world of the files with the store's agents. */
+  let withAgents: World | undefined;
   let inForce: World | undefined;
   /** Policy set → how many questions and worlds in force need it. */
   const needed = new Map<string, number>();
@@ -42,6 +49,14 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
     const worlds = had.get(policySet)!;
     had.delete(policySet);
     retire(policySet, worlds);
+  };
+  /** The policy set stays: nothing is installed or retired. */
+  const joinEntities = (): void => {
+    if (files && withAgents) inForce = withKeptEntities(withAgents, entities, files.entities);
+  };
+  const joinAgents = (): void => {
+    if (files) withAgents = withKeptAgents(files, kept);
+    joinEntities();
   };
   const current = (): World => {
     if (!inForce) throw new Problem("not_ready", "no policies are loaded yet");
@@ -65,14 +80,17 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
       need(policySet);
       had.set(policySet, (had.get(policySet) ?? 0) + 1);
       files = world;
-      inForce = withKeptAgents(world, kept);
+      joinAgents();
       if (before) release(before.head.policySet);
     },
     with: (world) => withKeptAgents(world, kept),
     keep: (known) => {
       kept = known;
-      // The policy set stays: nothing is installed or retired.
-      if (files) inForce = withKeptAgents(files, kept);
+      joinAgents();
+    },
+    keepEntities: (known) => {
+      entities = known;
+      joinEntities();
     },
   };
 };

@@ -2,7 +2,10 @@
 import { type CedarEntity, type Uid, uidKey } from "../kit/cedar-json.ts";
 import { isObject, type JsonValue } from "../kit/json.ts";
 
-export type EntityIndex = Pick<ReadonlyMap<string, CedarEntity>, "get">;
+/** Entities by the keys of their uids; `values` gives each once. */
+export type EntityIndex = Pick<ReadonlyMap<string, CedarEntity>, "get"> & {
+  values: () => Iterable<CedarEntity>;
+};
 
 export const indexEntities = (entities: readonly CedarEntity[]): EntityIndex =>
   new Map(entities.map((entity) => [uidKey(entity.uid), entity]));

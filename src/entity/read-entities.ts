@@ -12,19 +12,26 @@ const isJson = (value: unknown): value is JsonValue =>
 const json = z.custom<JsonValue>(isJson);
 const object = z.custom<JsonObject>(isObject, "expected an object");
 
-const uid = z.union([
+type RawUid = Uid | { __entity: Uid };
+
+const uid: z.ZodType<RawUid> = z.union([
   z.strictObject({ type: z.string(), id: z.string() }),
   z.strictObject({ __entity: z.strictObject({ type: z.string(), id: z.string() }) }),
 ]);
 
-const entityShape = z.strictObject({
-  uid,
+const members = {
   attrs: object.default({}),
   parents: z.array(uid).default([]),
   tags: z.record(z.string(), json).optional(),
-});
+};
 
-type RawEntity = z.infer<typeof entityShape>;
+type RawBody = { attrs: JsonObject; parents: RawUid[]; tags?: Record<string, JsonValue> | undefined };
+type RawEntity = RawBody & { uid: RawUid };
+
+/** An entity without its uid. */
+export const bodyShape: z.ZodType<RawBody> = z.strictObject(members);
+/** An entity as files and imports have it. */
+export const entityShape: z.ZodType<RawEntity> = z.strictObject({ uid, ...members });
 const entitiesShape = z.array(entityShape);
 
 /** `schemas/entities.schema.json`. */
@@ -34,7 +41,8 @@ export const entitiesJsonSchema = (): string =>
     ...z.toJSONSchema(entitiesShape, { io: "input", unrepresentable: "any" }),
   });
 
-const plainUid = (value: z.infer<typeof uid>): Uid => ("__entity" in value ? value.__entity : value);
+/** A reference in the form without `__entity`. */
+export const plainUid = (value: RawUid): Uid => ("__entity" in value ? value.__entity : value);
 
 /** An entity by its schema type, or what is wrong with it and where in it. */
 export type Checked = { entity: CedarEntity } | { fault: string; path: readonly (string | number)[] };
@@ -105,16 +113,22 @@ export const checkEntity = (
   return { entity: Object.keys(tags.tags).length === 0 ? entity : { ...entity, tags: tags.tags } };
 };
 
-const checkRaw = (schema: SchemaModel, raw: RawEntity): Checked => {
-  const { type: typeName, id } = plainUid(raw.uid);
+/** What is known of an entity besides its uid. */
+export type Body = { attrs: JsonObject; parents: Uid[]; tags: Record<string, JsonValue> };
+
+/** The body of an entity as it was brought. */
+export const bodyOf = ({ attrs, parents, tags = {} }: RawBody): Body => ({
+  attrs,
+  parents: parents.map(plainUid),
+  tags,
+});
+
+/** Checks an entity against the schema; agents have a registry of their own. */
+export const checkBody = (schema: SchemaModel, { type: typeName, id }: Uid, body: Body): Checked => {
   const type = entityTypeNamed(schema, typeName);
   if (!type) return fault(`the schema declares no entity type \`${typeName}\``, "uid");
   if (type.name === schema.agentType) return fault("agents belong into `agents.yaml`", "uid");
-  return checkEntity(schema, type, id, {
-    attrs: raw.attrs,
-    parents: raw.parents.map(plainUid),
-    tags: raw.tags ?? {},
-  });
+  return checkEntity(schema, type, id, body);
 };
 
 export type EntityFile = { file: string; text: string };
@@ -134,7 +148,7 @@ export const readEntities = (
       continue;
     }
     for (const [position, raw] of read.value.entries()) {
-      const checked = checkRaw(schema, raw);
+      const checked = checkBody(schema, plainUid(raw.uid), bodyOf(raw));
       if ("fault" in checked) {
         errors.push({ message: checked.fault, ...read.placeOf([position, ...checked.path]) });
         continue;

@@ -11,6 +11,8 @@ import { type Endpoint, handlerOf } from "./endpoint.ts";
 import { addAlertRoutes, type AlertParts } from "./alert-routes.ts";
 import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addEntryRoutes, type EntryParts } from "./entry-routes.ts";
+import type { EntityParts } from "./entity-parts.ts";
+import { addEntityRoutes } from "./entity-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
 import { addKillRoutes } from "./kill-routes.ts";
 import { addPolicyRoutes, type PolicyParts } from "./policy-routes.ts";
@@ -27,6 +29,7 @@ export type HttpParts = AuthzenParts &
   AlertParts &
   PolicyParts &
   SimulateParts &
+  EntityParts &
   OperationsParts & { log: Logger };
 
 /** The application: `fetch` answers any request. */
@@ -37,7 +40,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   const allowed = new Map<string, Set<string>>();
   const add = (
     target: Hono,
-    method: "get" | "post" | "patch" | "delete",
+    method: "get" | "post" | "put" | "patch" | "delete",
     path: string,
     endpoint: Endpoint,
   ): void => {
@@ -54,6 +57,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addBudgetRoutes(app, parts, add);
   addAgentRoutes(app, parts, add);
   addRegistryRoutes(app, parts, add);
+  addEntityRoutes(app, parts, add);
   addKillRoutes(app, parts, add);
   addDelegationRoutes(app, parts, add);
   addAlertRoutes(app, parts, add);

@@ -85,7 +85,7 @@ const answerTo = async (
 /** Adds an endpoint to the application. */
 export type Add = (
   app: Hono,
-  method: "get" | "post" | "patch" | "delete",
+  method: "get" | "post" | "put" | "patch" | "delete",
   path: string,
   endpoint: Endpoint,
 ) => void;

@@ -11,6 +11,7 @@ export const problemStatus = {
   method_not_allowed: 405,
   conflict: 409,
   idempotency_in_progress: 409,
+  precondition_failed: 412,
   payload_too_large: 413,
   idempotency_mismatch: 422,
   rate_limited: 429,

@@ -28,7 +28,9 @@ import type {
 } from "../../budget/store.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { Act, Bound } from "../../decision/store.ts";
+import type { EntityCommand, EntityPage } from "../../entity/store.ts";
 import type { Caller } from "../../identity/caller.ts";
+import type { Uid } from "../../kit/cedar-json.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
 import type {
@@ -50,6 +52,7 @@ import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
 import { createDecide } from "./decide.ts";
 import { createDelegations, delegationAct, type DelegationFilter } from "./delegations.ts";
 import { createDesk, type Desk } from "./desk.ts";
+import { createEntityActs, entityPages } from "./entities.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries, readEntry } from "./entries.ts";
 import { isDatabaseFailure } from "./failure.ts";
@@ -84,6 +87,7 @@ export type Command =
   | { kind: "agent_key"; command: KeyCommand }
   | { kind: "kill"; command: KillCommand }
   | { kind: "delegation"; command: DelegationCommand }
+  | { kind: "entity"; command: EntityCommand }
   | { kind: "heads"; command: HeadsCommand }
   | { kind: "ledger_key"; command: LedgerKeyCommand };
 
@@ -112,6 +116,8 @@ export type Ledger = {
   kills: () => Kill[];
   standingKills: () => readonly Kill[];
   delegations: (filter: DelegationFilter) => Delegation[];
+  /** What is kept of entities, in pages. */
+  keptEntities: (after?: Uid) => EntityPage;
   agentKeys: (agent: string) => AgentKey[];
   /** The agent whose key this is at the instant. */
   agentOfKey: (hash: string, at: Micros) => string | undefined;
@@ -180,6 +186,7 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
   const agents = createAgentActs(db);
   const decide = createDecide(db, bound, warn);
   const takeHeads = createTakeHeads(db);
+  const entities = createEntityActs(db);
   const perform = ({ desk, book }: Room, command: Command): unknown => {
     switch (command.kind) {
       case "decide":
@@ -210,6 +217,8 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
         return delegationAct(desk, command.command);
       case "agent_key":
         return keys(desk, command.command);
+      case "entity":
+        return entities(desk, command.command);
       case "heads":
         return takeHeads(desk, command.command);
       case "ledger_key":
@@ -259,11 +268,14 @@ const readsOf = (
   | "kills"
   | "standingKills"
   | "delegations"
+  | "keptEntities"
 > => {
   const policySet = db.prepare<[string], string>("select body from policy_set where digest = ?").pluck();
   const views = createAccountViews(db);
   const keys = agentKeyRows(db);
+  const keptEntities = entityPages(db);
   return {
+    keptEntities,
     grants: (budget) => views.grants(budget),
     usage: (query) => views.usage(query),
     auditBalances: () => auditBalances(db),

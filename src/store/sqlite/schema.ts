@@ -5,6 +5,7 @@ import { outboxTables } from "./outbox.ts";
 import { activationTables } from "./schema-activations.ts";
 import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.ts";
 import { facetTables } from "./schema-facets.ts";
+import { entityTables } from "./schema-entities.ts";
 import { treeTables } from "./schema-tree.ts";
 
 /** Each step leads from the version of its position to the next. */
@@ -224,6 +225,7 @@ const steps: readonly string[] = [
   treeTables,
   activationTables,
   facetTables,
+  entityTables,
 ];
 
 /** The version that `migrate` leads to. */

@@ -17,7 +17,9 @@ import type { Act, DecisionStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
 import type { DelegationFilter } from "./delegations.ts";
 import { outboxHandlers } from "./outbox.ts";
+import type { EntityCommand, EntityStore } from "../../entity/store.ts";
 import type { CallerStore } from "../../identity/store.ts";
+import type { Uid } from "../../kit/cedar-json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
 import type { EntryFilter, HeadsCommand, HeadsTaken, LedgerStore } from "../../ledger/store.ts";
@@ -54,6 +56,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   kills: () => ledger.kills(),
   standingKills: () => ledger.standingKills(),
   delegations: (filter: DelegationFilter) => ledger.delegations(filter),
+  keptEntities: (after: Uid | undefined) => ledger.keptEntities(after),
   agentKeys: (agent: string) => ledger.agentKeys(agent),
   agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
   entries: (filter: EntryFilter) => ledger.entries(filter),
@@ -79,6 +82,7 @@ export type ThreadedLedger = DecisionStore &
   CallerStore &
   BudgetStore &
   ActivationStore &
+  EntityStore &
   AgentStore & {
     /** Decides in an act that is undone. */
     tryAct: (act: Act) => Promise<Decided[]>;
@@ -121,6 +125,7 @@ type Called = Omit<
   | "delegate"
   | "changeAgentKey"
   | "takeHeads"
+  | "changeEntities"
   | "close"
 >;
 
@@ -137,6 +142,7 @@ const callsOf = (calls: Calls): Called => ({
   grants: (budget) => calls.call("grants", budget),
   usage: (query) => calls.call("usage", query),
   auditBalances: () => calls.call("auditBalances", undefined),
+  keptEntities: (after) => calls.call("keptEntities", after),
   entries: (filter) => calls.call("entries", filter),
   entry: (ref) => calls.call("entry", ref),
   policySet: (digest) => calls.call("policySet", digest),
@@ -197,6 +203,7 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     changeAgent: (command: AgentCommand) => perform<void>({ kind: "agent", command }),
     kill: (command: KillCommand) => perform<Kill>({ kind: "kill", command }),
     delegate: (command: DelegationCommand) => perform<Delegation>({ kind: "delegation", command }),
+    changeEntities: (command: EntityCommand) => perform<string>({ kind: "entity", command }),
     changeAgentKey: (command: KeyCommand) => perform<AgentKey>({ kind: "agent_key", command }),
     takeHeads: (command: HeadsCommand) => perform<HeadsTaken>({ kind: "heads", command }),
     ...callsOf(calls),

@@ -1,0 +1,33 @@
+/** What entities need kept: those put in at run time, each change with its entry, in one durable act. */
+import type { Uid } from "../kit/cedar-json.ts";
+import type { Micros } from "../kit/clock.ts";
+
+/** An entity as it was put in: `body` is the canonical JSON of its attributes, parents and tags. */
+export type KeptEntity = { uid: Uid; body: string; at: Micros; by: string };
+
+/** One entity put in or, without a body, taken out. `personal`: entries name it by a pseudonym. */
+export type EntityChange = { uid: Uid; personal: boolean; body?: string };
+
+/** Changes that are made together, under one entry; `id` is the entry's. */
+export type EntityCommand = {
+  id: string;
+  at: Micros;
+  caller: string;
+  verb: "put" | "change" | "delete" | "import";
+  changes: EntityChange[];
+};
+
+export type EntityPage = {
+  entities: KeptEntity[];
+  /** Where the next page begins; absent at the end. */
+  next?: Uid;
+  /** Names what is kept, by every change that led there; empty where there never was one. */
+  digest: string;
+};
+
+export type EntityStore = {
+  /** Makes the changes and gives the digest of what is kept then. In force with the answer. */
+  changeEntities: (command: EntityCommand) => Promise<string>;
+  /** What is kept, by type and id, from after `after` on. */
+  keptEntities: (after?: Uid) => Promise<EntityPage>;
+};
