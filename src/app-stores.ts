@@ -27,8 +27,9 @@ const isCode = (code: string): code is ProblemCode => Object.hasOwn(problemStatu
 
 /** Sends a request to a service; gives its JSON, or its text where it answers with something else. */
 export type Send = (
-  method: "GET" | "POST" | "PATCH" | "DELETE",
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
   path: string,
+  /** JSON; a text goes as lines of it. */
   body?: unknown,
 ) => Promise<unknown>;
 
@@ -38,8 +39,11 @@ const sender =
   async (method, path, body) => {
     const response = await fetch(new URL(path, url), {
       method,
-      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: {
+        Authorization: `Bearer ${key}`,
+        "Content-Type": typeof body === "string" ? "application/x-ndjson" : "application/json",
+      },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
     const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
     const answer: unknown = isJson ? await response.json() : await response.text();

@@ -8,6 +8,7 @@ import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
 import { conformanceCommand } from "./conformance.ts";
 import { delegationCommand } from "./delegation.ts";
+import { entityCommand } from "./entity.ts";
 import { initCommand } from "./init.ts";
 import { killCommand } from "./kill.ts";
 import { ledgerCommand } from "./ledger.ts";
@@ -34,6 +35,7 @@ export const program = (): Command =>
     .addCommand(ledgerCommand())
     .addCommand(callerCommand())
     .addCommand(agentCommand())
+    .addCommand(entityCommand())
     .addCommand(delegationCommand())
     .addCommand(killCommand())
     .addCommand(alertCommand())

@@ -47,7 +47,7 @@ ${root.description()}. Errors are one line each on standard error. Exit codes: 0
 that nobody foresaw show where they come from.
 
 Where a service holds the data directory, \`ledger\` and \`caller\` ask it over HTTP with the administrator's key of that directory; else they open the
-files; so do \`policy promote\`, \`rollback\`, \`follow\` and \`status\`. \`agent\`, \`budget\`, \`delegation\`, \`kill\` and \`usage\` ask the service, which must run.
+files; so do \`policy promote\`, \`rollback\`, \`follow\` and \`status\`. \`agent\`, \`budget\`, \`delegation\`, \`entity\`, \`kill\` and \`usage\` ask the service, which must run.
 
 ## Options of every command but init and conformance
 

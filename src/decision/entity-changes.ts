@@ -60,9 +60,9 @@ export const uidOf = ({ world }: Known, { type, id }: Uid): Uid => {
 };
 
 const refuse = (message: string, field: string, at: string): never => {
-  const path = [at, field].filter((part) => part !== "").join(".");
-  const said = [at, message.startsWith(`${field}:`) ? "" : field].filter((part) => part !== "").join(".");
-  throw new Problem("invalid_request", said === "" ? message : `${said}: ${message}`, { field: path });
+  const own = message.startsWith(`${field}:`) ? "" : field;
+  const said = [at, own, message].filter((part) => part !== "").join(": ");
+  throw new Problem("invalid_request", said, { field });
 };
 
 const entityOf = (checked: Checked, at: string): CedarEntity =>
@@ -110,9 +110,13 @@ export const putChanges = (
     const entity = entityOf(checkBody(schema, uid, body), at);
     const key = uidKey(entity.uid);
     if (viewOf(known, key)?.source === "file")
-      throw new Problem("conflict", `\`${uidText(entity.uid)}\` stands in a file: change it there`, {
-        field: [at, "uid"].filter((part) => part !== "").join("."),
-      });
+      throw new Problem(
+        "conflict",
+        `${at === "" ? "" : `${at}: `}\`${uidText(entity.uid)}\` stands in a file: change it there`,
+        {
+          field: "uid",
+        },
+      );
     if (added.has(key)) refuse(`\`${uidText(entity.uid)}\` stands there twice`, "uid", at);
     added.set(key, entity);
     return { entity, key, at, text: bodyText(body, entity) };

@@ -221,7 +221,11 @@ describe("what can't be right is refused by name", () => {
       const [told] = await lines(
         '{"uid":{"type":"group","id":"x"},"parents":[{"type":"group","id":"y"}]}\n{"uid":{"type":"group","id":"y"},"parents":[{"type":"group","id":"x"}]}\n',
       );
-      expect(told).toMatchObject({ read: 0, changed: 0, error: { field: "line 1.parents.0" } });
+      expect(told).toMatchObject({
+        read: 0,
+        changed: 0,
+        error: { field: "parents.0", message: expect.stringMatching(/^line 1: parents\.0: /) },
+      });
     } finally {
       ({ service, key } = other);
       await own.close();
