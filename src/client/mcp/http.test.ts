@@ -109,7 +109,7 @@ describe.each([
     });
     const client = new Client({ name: "test", version: "1.0.0" }, { capabilities: { roots: {} } });
     open.push(client);
-    await client.connect(transport as Parameters<Client["connect"]>[0]);
+    await client.connect(transport);
     return [client, transport];
   };
   const read = async (client: Client, path: string): Promise<string> => {
