@@ -285,16 +285,8 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const agents = await createDirectory(ledger, worlds.keep);
     const entities = await createEntityDirectory(ledger, worlds.keepEntities);
     const loading: Loading = { errors: [] };
-    const standing = await ledger.standing();
-    const loader = await startLoading({
-      config,
-      calls: writer.calls,
-      worlds,
-      loading,
-      log,
-      metrics,
-      standing,
-    });
+    const loadingParts = { config, calls: writer.calls, worlds, loading, log, metrics };
+    const loader = await startLoading({ ...loadingParts, standing: await ledger.standing() });
     undo.push(() => loader.stop());
     const callers = await createCallerList(config.callers, ledger);
     const local = isLoopback(config.listen.host);
