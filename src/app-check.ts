@@ -31,7 +31,7 @@ export const sourcesOf = async (folders: Folders, files: FolderFiles): Promise<S
     ...files.policies,
     ...files.schemas,
     ...files.entities,
-    ...[files.agents, files.budgets, files.prices].flatMap((file) => file ?? []),
+    ...[files.agents, files.budgets, files.prices, files.links].flatMap((file) => file ?? []),
   ];
   const nameOf = namesIn(folders);
   const paths = new Map(

@@ -21,6 +21,7 @@ import { problemStatus } from "./kit/problem.ts";
 import { readYaml } from "./kit/yaml.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
+import { linkTemplates } from "./policy/links.ts";
 
 type Block = { language: string; text: string; line: number; output?: Block };
 type Document = { path: string; text: string; prose: string; blocks: Block[] };
@@ -199,6 +200,10 @@ describe("files as they are shown", () => {
       const cwd = tempDir();
       writeFileSync(join(cwd, name), text);
       expect(() => loadConfig({ flags: {}, env: {}, cwd })).not.toThrow();
+    } else if (name === "links.yaml") {
+      expect(linkTemplates([], { file, text }).errors.map(({ message }) => message)).toEqual([
+        "there is no template `client-reads-its-sites`",
+      ]);
     } else if (name === ".github/workflows/policies.yaml") {
       // Not a file of ours; its commands are checked with all others.
       expect(readYaml(file, text)).not.toHaveProperty("errors");

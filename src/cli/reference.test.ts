@@ -9,6 +9,7 @@ import { budgetsJsonSchema } from "../budget/budget-file.ts";
 import { pricesJsonSchema } from "../budget/read-prices.ts";
 import { configJsonSchema, configReference } from "../config/reference.ts";
 import { casesJsonSchema } from "../decision/case-file.ts";
+import { linksJsonSchema } from "../policy/links.ts";
 import { entitiesJsonSchema } from "../entity/read-entities.ts";
 import { program } from "./program.ts";
 import { cliReference } from "./reference.ts";
@@ -28,6 +29,7 @@ const published: [string, () => string][] = [
   ["docs/reference/config.md", configReference],
   ["schemas/config.schema.json", configJsonSchema],
   ["schemas/prices.schema.json", pricesJsonSchema],
+  ["schemas/links.schema.json", linksJsonSchema],
   ["schemas/budgets.schema.json", budgetsJsonSchema],
   ["schemas/agents.schema.json", agentsJsonSchema],
   ["schemas/entities.schema.json", entitiesJsonSchema],

@@ -70,6 +70,8 @@ export type FolderFiles = {
   agents: TextFile | undefined;
   budgets: TextFile | undefined;
   prices: TextFile | undefined;
+  /** Links of templates. */
+  links: TextFile | undefined;
   /** All of them by their path in a bundle. */
   bundle: BundleFiles;
   /** `signatureOf` the files as they were when they were read. */
@@ -79,6 +81,9 @@ export type FolderFiles = {
 const agentsFile = "agents.yaml";
 const budgetsFile = "budgets.yaml";
 const pricesFile = "prices.yaml";
+const linksFile = "links.yaml";
+/** Those of the policies folder itself. */
+const besidePolicies = [budgetsFile, pricesFile, linksFile];
 
 /** The files that a snapshot is made of, by kind. @throws Error when a folder can't be read */
 export const snapshotPaths = async (
@@ -87,8 +92,8 @@ export const snapshotPaths = async (
   policies: await listFolder(folders.policies, (name) => name.endsWith(".cedar")),
   schemas: await listFolder(folders.schemas, (name) => name.endsWith(".cedarschema")),
   entities: await listFolder(folders.entities, (name) => /\.(?:json|ya?ml)$/.test(name)),
-  budgets: (await listFolder(folders.policies, (name) => name === budgetsFile || name === pricesFile)).filter(
-    (path) => [budgetsFile, pricesFile].some((name) => path === join(folders.policies, name)),
+  budgets: (await listFolder(folders.policies, (name) => besidePolicies.includes(name))).filter((path) =>
+    besidePolicies.some((name) => path === join(folders.policies, name)),
   ),
 });
 
@@ -125,6 +130,7 @@ export const readFolders = async (folders: Folders): Promise<FolderFiles> => {
     agents: known[agentsAt],
     budgets: budgets[paths.budgets.findIndex((path) => basename(path) === budgetsFile)],
     prices: budgets[paths.budgets.findIndex((path) => basename(path) === pricesFile)],
+    links: budgets[paths.budgets.findIndex((path) => basename(path) === linksFile)],
     bundle,
     signature: [policies, schemas, known, budgets]
       .flatMap((files) => files.map(({ mark }) => mark))
@@ -151,6 +157,7 @@ export const filesOf = (bundle: BundleFiles): FolderFiles => {
     agents: all.find(({ file }) => file === agents),
     budgets: all.find(({ file }) => file === `policies/${budgetsFile}`),
     prices: all.find(({ file }) => file === `policies/${pricesFile}`),
+    links: all.find(({ file }) => file === `policies/${linksFile}`),
     bundle,
     signature: "",
   };
@@ -218,7 +225,7 @@ export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot 
     return { errors: [{ message: "no `.cedar` file was found", file: "policies" }] };
   const declared = declaredIn(files);
   if ("errors" in declared) return declared;
-  const compiled = compiler.compile(files.policies, files.schemas, declared);
+  const compiled = compiler.compile(files.policies, files.schemas, declared, files.links);
   if ("errors" in compiled) return compiled;
   const schema = readModel(compiled.schema.json, files.schemas[0]!.file);
   if ("errors" in schema) return schema;

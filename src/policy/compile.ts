@@ -6,6 +6,7 @@ import { digestOf } from "../kit/digest.ts";
 import type { CedarEntity, SchemaJson, Uid } from "../kit/cedar-json.ts";
 import { type Cedar, CedarTrap } from "./cedar.ts";
 import { type LoadError, type Place, placesIn } from "../kit/place.ts";
+import { linkTemplates, placeInTemplate, slotsOf, type Template } from "./links.ts";
 import type { CompiledPolicy, PolicySet } from "./policy-set.ts";
 import { type CedarFault, type Fault, faultOf, type Parsed, readPolicy } from "./read-policy.ts";
 import { type Declared, type ResolvedSchema, resolveSchema, type SourceFile } from "./schema-source.ts";
@@ -27,6 +28,7 @@ export type Compiler = {
     policies: readonly SourceFile[],
     schemas: readonly SourceFile[],
     budgets: Declared,
+    links?: SourceFile,
   ) => Compiled | { errors: LoadError[] };
 };
 
@@ -103,27 +105,63 @@ const validatePolicies = (
 type Read = ReturnType<typeof readPolicy>;
 type Memory = { read: Map<string, Read>; schema: string; validations: Map<string, Validation> };
 
+/** A template's `@id`; its conditions are checked in its links. */
+const readTemplate = (cedar: Cedar, text: string): { id: string } | { faults: Fault[] } => {
+  try {
+    const answer = cedar.call((module) => module.templateToJson(text));
+    if (answer.type === "failure") return { faults: answer.errors.map((error) => faultOf(text, error)) };
+    const id = answer.json.annotations?.["id"];
+    return id === undefined || id === null
+      ? {
+          faults: [
+            { message: "a policy without `@id`: give it one, links name the template by it", offset: 0 },
+          ],
+        }
+      : { id };
+  } catch (error) {
+    if (!(error instanceof CedarTrap)) throw error;
+    return { faults: [{ message: "nested too deeply for the policy engine", offset: 0 }] };
+  }
+};
+
+type ReadFiles = { placed: Placed[]; errors: LoadError[]; warnings: LoadError[] };
+
 /** Reads every policy of the files, from memory where its text is known; the memory keeps only what is still used. */
 const readAll = (
   cedar: Cedar,
   files: readonly SourceFile[],
+  links: SourceFile | undefined,
   memory: Memory,
-): { placed: Placed[]; errors: LoadError[] } => {
+): ReadFiles => {
   const placed: Placed[] = [];
   const errors: LoadError[] = [];
+  const templates: Template[] = [];
   const read = new Map<string, Read>();
+  const take = (text: string, placeAt: (offset: number) => Place): void => {
+    const policy = memory.read.get(text) ?? readPolicy(cedar, text);
+    read.set(text, policy);
+    if ("faults" in policy) {
+      for (const { message, offset } of policy.faults) errors.push({ message, ...placeAt(offset) });
+    } else placed.push({ ...policy, place: placeAt(0), placeAt });
+  };
   for (const file of files) {
     const places = placesIn(file.file, file.text);
     for (const { text, start } of splitPolicies(file.text)) {
-      const policy = memory.read.get(text) ?? readPolicy(cedar, text);
-      read.set(text, policy);
-      if ("faults" in policy) {
-        for (const { message, offset } of policy.faults) errors.push({ message, ...places(start + offset) });
-      } else placed.push({ ...policy, place: places(start), placeAt: (offset) => places(start + offset) });
+      if (slotsOf(text).length === 0) {
+        take(text, (offset) => places(start + offset));
+        continue;
+      }
+      const template = readTemplate(cedar, text);
+      if ("faults" in template)
+        for (const { message, offset } of template.faults)
+          errors.push({ message, ...places(start + offset) });
+      else templates.push({ id: template.id, text, place: places(start) });
     }
   }
+  const { linked, errors: faults, warnings } = linkTemplates(templates, links);
+  for (const link of linked) take(link.text, placeInTemplate(link));
   memory.read = read;
-  return { placed, errors: [...errors, ...duplicateIds(placed)] };
+  return { placed, errors: [...errors, ...faults, ...duplicateIds(placed)], warnings };
 };
 
 const findings = (placed: readonly Placed[], memory: Memory, kind: keyof Validation): LoadError[] =>
@@ -147,9 +185,9 @@ const policySetOf = (placed: readonly Placed[], schema: ResolvedSchema): PolicyS
 export const createCompiler = (cedar: Cedar): Compiler => {
   const memory: Memory = { read: new Map(), schema: "", validations: new Map() };
   return {
-    compile: (policies, schemas, budgets) => {
+    compile: (policies, schemas, budgets, links) => {
       const schema = resolveSchema(cedar, schemas, budgets);
-      const { placed, errors } = readAll(cedar, policies, memory);
+      const { placed, errors, warnings } = readAll(cedar, policies, links, memory);
       if ("errors" in schema) return { errors: [...schema.errors, ...errors] };
       if (errors.length > 0) return { errors };
       if (memory.schema !== schema.text) memory.validations = new Map();
@@ -178,7 +216,7 @@ export const createCompiler = (cedar: Cedar): Compiler => {
         budgetsSeen: budgets.ids.filter((id) =>
           placed.some((policy) => policy.budgets.whole || policy.budgets.names.includes(id)),
         ),
-        warnings: findings(placed, memory, "warnings"),
+        warnings: [...findings(placed, memory, "warnings"), ...warnings],
       };
     },
   };

@@ -85,7 +85,11 @@ describe("load errors name file, line and column", () => {
       `@id("b") forbid (principal, action == Action::"read", resource)\nunless { context.remit.budgets["nope"].percent < 80 };`,
       "p0.cedar:2:10: ",
     ],
-    ["a template", '@id("b") permit (principal == ?principal, action, resource);', "p0.cedar:1:31: "],
+    [
+      "a template whose head is broken",
+      '@id("b") permit (principal = ?principal, action, resource);',
+      "p0.cedar:1:18: ",
+    ],
     [
       "obligation properties that are no object",
       '@id("b") @obligation("x") @obligation_properties("[1]") permit (principal, action, resource);',
