@@ -13,7 +13,7 @@ export type Worlds = {
   use: <T>(ask: (world: World) => Promise<T>) => Promise<T>;
   /** Puts a world of the files in force, with what is kept of agents. */
   replace: (world: World) => void;
-  /** Another world, with what is kept of agents. */
+  /** Another world, with what is kept of agents and entities. */
   with: (world: World) => World;
   /** Takes over what the store knows of agents, for this world and those to come. */
   keep: (kept: KeptAgents) => void;
@@ -83,7 +83,7 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
       joinAgents();
       if (before) release(before.head.policySet);
     },
-    with: (world) => withKeptAgents(world, kept),
+    with: (world) => withKeptEntities(withKeptAgents(world, kept), entities, world.entities),
     keep: (known) => {
       kept = known;
       joinAgents();

@@ -129,6 +129,24 @@ test("a set that was in force is tried by its digest", async () => {
   ]);
 });
 
+test("a candidate knows the entities that were put in at run time", async () => {
+  const put = await fetch(`${service.url}/v1/entities/Website/${encodeURIComponent("https://new.example")}`, {
+    method: "PUT",
+    headers: { ...asAdmin(), "content-type": "application/json" },
+    body: JSON.stringify({
+      attrs: { client: { __entity: { type: "Client", id: "acme" } }, personal_data: false },
+    }),
+  });
+  expect(put.ok).toBe(true);
+  const answer = await simulate({
+    candidate: { policies: everyone },
+    subject: { type: "agent", id: "spiffe://example.org/agents/a11y-auditor" },
+    action: { name: "read" },
+    resource: { type: "website", id: "https://new.example" },
+  });
+  expect(itemsOf(answer)).toMatchObject([{ live: { decision: true }, candidate: { decision: true } }]);
+});
+
 describe("what can't be tried is refused, and the service decides on:", () => {
   test.each([
     ["no candidate", {}, 400, "a simulation needs a candidate"],
