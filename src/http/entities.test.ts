@@ -195,7 +195,7 @@ describe("what can't be right is refused by name", () => {
     expect((await send("GET", "/v1/entities/user/alice")).body).toMatchObject({ entity: { source: "file" } });
   });
 
-  test("no circle of parents, and no parent taken from its children", async () => {
+  test("no circle of parents, closed by files neither, and no parent taken from its children", async () => {
     const own = await startTestService({
       files: {
         "schemas/fixture.cedarschema":
@@ -226,6 +226,17 @@ describe("what can't be right is refused by name", () => {
         changed: 0,
         error: { field: "parents.0", message: expect.stringMatching(/^line 1: parents\.0: /) },
       });
+      await put("group/inner", { parents: [{ type: "group", id: "members" }] });
+      await put("user/dora", { parents: [{ type: "group", id: "inner" }] });
+      expect(await may("dora")).toBe(true);
+      const known = readFileSync(join(own.dir, "policies/entities/entities.yaml"), "utf8");
+      const closed = known.replace("id: members }", "id: members }\n  parents: [{ type: group, id: inner }]");
+      expect(closed).not.toBe(known);
+      own.write("policies/entities/entities.yaml", closed);
+      await until(async () => !(await may("dora")));
+      expect((await send("GET", "/v1/entities/group/inner")).body).toMatchObject({ entity: { fits: false } });
+      own.write("policies/entities/entities.yaml", known);
+      await until(() => may("dora"));
     } finally {
       ({ service, key } = other);
       await own.close();

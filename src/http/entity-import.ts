@@ -73,12 +73,13 @@ const putBatch = async (parts: EntityParts, caller: string, batch: readonly Line
 };
 
 /** What broke while a stream arrived is told as what it is; what nobody foresaw is told and logged as such. */
-const problemOf = (error: unknown): Problem => {
+const problemOf = (error: unknown, { log }: EntityParts): Problem => {
   if (error instanceof Problem) return error;
   if (error instanceof TypeError)
     return new Problem("invalid_json", "the body is not valid UTF-8, or did not arrive whole", {
       cause: error,
     });
+  log.error({ err: error }, "an import failed unexpectedly");
   return new Problem("internal", "the import broke off", { cause: error });
 };
 
@@ -96,7 +97,7 @@ async function* progressOf(
     }
     yield { ...total, done: true };
   } catch (error) {
-    const { status, code, detail, field } = problemOf(error);
+    const { status, code, detail, field } = problemOf(error, parts);
     yield { ...total, error: { status, code, message: detail, ...(field === undefined ? {} : { field }) } };
   }
 }

@@ -3,6 +3,7 @@ import type { Known } from "../decision/entity-changes.ts";
 import type { Worlds } from "../decision/worlds.ts";
 import type { EntityDirectory } from "../entity/directory.ts";
 import type { Clock } from "../kit/clock.ts";
+import type { Logger } from "../telemetry/log.ts";
 import type { BodyLimits } from "./body.ts";
 import type { Guard } from "./guard.ts";
 
@@ -12,6 +13,7 @@ export type EntityParts = {
   worlds: Worlds;
   clock: Clock;
   limits: BodyLimits;
+  log: Logger;
 };
 
 /** What is known at this moment. */
