@@ -57,3 +57,10 @@ export const parseAddress = (text: string): { host: string; port: number } => {
   if (listen === undefined) throw new InvalidArgumentError("must be host:port");
   return listen;
 };
+
+/** A number of things, or of milliseconds. @throws InvalidArgumentError */
+export const parseCount = (text: string): number => {
+  const count = Number(text);
+  if (!/^\d{1,9}$/.test(text) || count < 1) throw new InvalidArgumentError("must be a positive integer");
+  return count;
+};

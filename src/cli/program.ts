@@ -9,6 +9,7 @@ import { configCommand } from "./config.ts";
 import { conformanceCommand } from "./conformance.ts";
 import { delegationCommand } from "./delegation.ts";
 import { entityCommand } from "./entity.ts";
+import { hookCommand } from "./hook.ts";
 import { initCommand } from "./init.ts";
 import { killCommand } from "./kill.ts";
 import { ledgerCommand } from "./ledger.ts";
@@ -42,4 +43,5 @@ export const program = (): Command =>
     .addCommand(budgetCommand())
     .addCommand(usageCommand())
     .addCommand(proxyCommand())
+    .addCommand(hookCommand())
     .addCommand(conformanceCommand());

@@ -1,10 +1,10 @@
 /** `remit proxy …`: enforcement points that need no change of an agent's code. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { environment } from "../config/environment.ts";
 import { listenText } from "../config/listen.ts";
 import { Problem } from "../kit/problem.ts";
 import { mcpCommand } from "./mcp.ts";
-import { collect, parseAddress, secretIn } from "./options.ts";
+import { collect, parseAddress, parseCount, secretIn } from "./options.ts";
 
 type LlmOptions = {
   upstream: string;
@@ -21,12 +21,6 @@ type LlmOptions = {
 
 /** The environment variables in which the providers' own tools keep their keys. */
 const keyVariables = { openai: "OPENAI_API_KEY", anthropic: "ANTHROPIC_API_KEY" } as const;
-
-const parseCount = (text: string): number => {
-  const count = Number(text);
-  if (!/^\d{1,9}$/.test(text) || count < 1) throw new InvalidArgumentError("must be a positive integer");
-  return count;
-};
 
 /** Read once: a key that is changed needs a restart, and a file that is missing stops the start. */
 const upstreamKeyOf = (

@@ -29,9 +29,12 @@ const pickArguments = (params: JsonObject, names: readonly string[]): JsonObject
   );
 };
 
+/** Who asks, and about which server. */
+export type Asker = Omit<GateOptions, "client" | "fromServer" | "onEvent">;
+
 /** Makes the question that a method means, or says why there is none. */
 export const questionOf = (
-  options: GateOptions,
+  options: Asker,
   method: string,
   params: JsonObject,
   dryRun = false,
