@@ -14,12 +14,30 @@ import { uuidv7 } from "./kit/id.ts";
 import { knownCheckpoints } from "./ledger/anchor.ts";
 import { readLedgerKeys, signerFile } from "./ledger/key-file.ts";
 import type { EvidenceSource } from "./ledger/collect-evidence.ts";
-import type { EntryFilter, EntryShown, EntryView, HeadsTaken, LedgerStore } from "./ledger/store.ts";
+import type {
+  EntryFilter,
+  EntryShown,
+  EntryView,
+  EraseCommand,
+  Erased,
+  HeadsTaken,
+  LedgerStore,
+} from "./ledger/store.ts";
 import type { LogSource } from "./ledger/log-source.ts";
-import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
+import { type Done, type Ledger, openLedger } from "./store/sqlite/ledger.ts";
 import { type Holder, tryLockData } from "./store/sqlite/lock.ts";
 
-export type Stores = { ledger: EvidenceSource & Pick<LedgerStore, "entry">; callers: CallerStore };
+export type Stores = {
+  ledger: EvidenceSource &
+    Pick<LedgerStore, "entry"> & {
+      exported: (period: ExportPeriod) => Promise<void>;
+      erase: (wanted: Pick<EraseCommand, "subject" | "reason">) => Promise<Erased>;
+    };
+  callers: CallerStore;
+};
+
+/** What an export is of; instants as RFC 3339. */
+export type ExportPeriod = { format: "ndjson" | "csv"; from?: string; to?: string };
 
 const errorShape = z.object({ code: z.string(), message: z.string(), field: z.string().optional() });
 
@@ -98,6 +116,10 @@ const shownCaller = z.object({
   revoked_at: z.string().optional(),
 });
 
+const erasedShape = z.object({
+  erased: z.object({ index: z.number(), details: z.number(), accounts: z.number() }),
+});
+
 const headsShape = z.object({
   index: z.number(),
   chain: z.string(),
@@ -120,6 +142,8 @@ const httpStores = (send: Send, log: LogSource): Stores => ({
       return { index, key: chain, lines: heads };
     },
     entries: entriesOver(send),
+    erase: async (wanted) => erasedShape.parse(await send("POST", "/v1/ledger/erase", wanted)).erased,
+    exported: async (period) => void (await send("POST", "/v1/ledger/exports", period)),
     entry: async (ref) => {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the service's own answer
       const { entry, leaf, detail } = (await send(
@@ -165,12 +189,17 @@ export const refuseToDecide = (): never => {
   throw new Problem("not_ready", "nothing is decided while the ledger is open for reading");
 };
 
+/** What one act came to. @throws Problem as it was refused */
+const valueOf = ([done]: Done[]): unknown => {
+  if (!done) throw new Problem("internal", "nothing was done");
+  if ("value" in done) return done.value;
+  throw new Problem(done.problem.code, done.problem.detail, { field: done.problem.field });
+};
+
 const takenOf = (ledger: Ledger, { agent, at }: { agent: string; at: Micros }): HeadsTaken => {
   const command = { id: uuidv7(at), at, caller: "admin", agent };
-  const [done] = ledger.commit([{ kind: "heads", command }]);
-  if (!done || "problem" in done) throw new Problem("internal", "the heads could not be logged");
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what this act gives
-  return done.value as HeadsTaken;
+  return valueOf(ledger.commit([{ kind: "heads", command }])) as HeadsTaken;
 };
 
 const fileStores = async (config: Config): Promise<Stores & { close: () => void }> => {
@@ -194,6 +223,17 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
     ledger: {
       entries: async (filter) => ledger.entries(filter),
       entry: async (ref) => ledger.entry(ref),
+      erase: async (wanted) => {
+        const at = clock();
+        const command = { id: uuidv7(at), at, caller: "admin", ...wanted };
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what this act gives
+        return valueOf(ledger.commit([{ kind: "erase", command }])) as Erased;
+      },
+      exported: async ({ ...facts }) => {
+        const at = clock();
+        const note = { id: uuidv7(at), at, caller: "admin", note: "ledger.export", facts, detail: {} };
+        valueOf(ledger.commit([{ kind: "note", command: note }]));
+      },
       checkpoint: async () => ledger.checkpoint(clock()),
       tile: async (name) => ledger.tree.tile(name),
       policySet: async (digest) => ledger.policySet(digest),

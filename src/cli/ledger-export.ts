@@ -64,10 +64,19 @@ const write = async (text: string): Promise<void> => {
   if (!process.stdout.write(text)) await once(process.stdout, "drain");
 };
 
+const iso = (at: number): string => new Date(at / 1000).toISOString();
+
 const exportLedger = async (options: ExportOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
   const progress = progressTo(process.stderr, "exported");
+  const { from, to, format } = options;
   await withStores(configOf(options), async ({ ledger }) => {
+    // Who hands entries over is told before they are.
+    await ledger.exported({
+      format,
+      ...(from === undefined ? {} : { from: iso(from) }),
+      ...(to === undefined ? {} : { to: iso(to) }),
+    });
     const newest = await newestOf(ledger);
     const range = await rangeOf(ledger, options, newest.size);
     const csv = options.format === "csv";

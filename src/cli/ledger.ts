@@ -168,6 +168,16 @@ const parseIndex = (text: string): number => {
   return Number(text);
 };
 
+type EraseOptions = CommonOptions & { subject: { type: string; id: string }; reason: string };
+
+const erase = async ({ subject, reason, ...common }: EraseOptions): Promise<void> => {
+  const { withStores } = await import("../app-stores.ts");
+  const { details, accounts } = await withStores(configOf(common), ({ ledger }) =>
+    ledger.erase({ subject, reason }),
+  );
+  process.stdout.write(`erased: details of ${details} entries, ${accounts} accounts\n`);
+};
+
 export const ledgerCommand = (): Command =>
   new Command("ledger")
     .description("read, export and verify the ledger")
@@ -181,6 +191,13 @@ export const ledgerCommand = (): Command =>
         .option("--limit <n>", "at most the newest N (default: 100 as a table, else all)", parseLimit)
         .addOption(new Option("--format <format>", "how to print").choices(formats).default("table"))
         .action(list),
+    )
+    .addCommand(
+      withCommonOptions(new Command("erase"))
+        .description("erase a person from everything but the entries, which name nobody; proofs stay")
+        .requiredOption("--subject <type::id>", "who is to be erased", parseResource)
+        .requiredOption("--reason <text>", "why, for the entry's detail")
+        .action(erase),
     )
     .addCommand(
       withCommonOptions(new Command("show"))

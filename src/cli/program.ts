@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { agentCommand } from "./agent.ts";
 import { alertCommand } from "./alert.ts";
+import { backupCommand, restoreCommand } from "./backup.ts";
 import { budgetCommand } from "./budget.ts";
 import { callerCommand } from "./caller.ts";
 import { configCommand } from "./config.ts";
@@ -34,6 +35,8 @@ export const program = (): Command =>
     .addCommand(configCommand())
     .addCommand(policyCommand())
     .addCommand(ledgerCommand())
+    .addCommand(backupCommand())
+    .addCommand(restoreCommand())
     .addCommand(callerCommand())
     .addCommand(agentCommand())
     .addCommand(entityCommand())

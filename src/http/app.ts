@@ -17,6 +17,7 @@ import { addHoldRoutes } from "./hold-routes.ts";
 import { addKillRoutes } from "./kill-routes.ts";
 import { addPolicyRoutes, type PolicyParts } from "./policy-routes.ts";
 import { addRegistryRoutes } from "./registry-routes.ts";
+import { addOutcomeRoutes } from "./outcome-routes.ts";
 import { addLedgerRoutes } from "./ledger-routes.ts";
 import { addSimulateRoutes, type SimulateParts } from "./simulate-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
@@ -54,6 +55,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addEntryRoutes(app, parts, add);
   addLedgerRoutes(app, parts, add);
   addHoldRoutes(app, parts, add);
+  addOutcomeRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);
   addAgentRoutes(app, parts, add);
   addRegistryRoutes(app, parts, add);

@@ -1,5 +1,6 @@
 /** What the ledger needs kept and found again. */
 import type { Micros } from "../kit/clock.ts";
+import type { JsonObject } from "../kit/json.ts";
 import type { HeadProof } from "./heads.ts";
 import type { TileName } from "./tile.ts";
 
@@ -87,6 +88,53 @@ export type LedgerKeyCommand = {
   key: string;
 };
 
+export const outcomes = ["succeeded", "failed", "not_executed"] as const;
+
+/** What an enforcement point says became of a permitted action. */
+export type OutcomeCommand = {
+  id: string;
+  at: Micros;
+  caller: string;
+  /** An administrator may report of what others asked. */
+  admin: boolean;
+  decision: string;
+  outcome: (typeof outcomes)[number];
+  obligations: readonly { id?: string; type: string; fulfilled: boolean }[];
+  detail?: string;
+  /** The same report again is the same one. */
+  fingerprint: string;
+};
+
+export type OutcomeView = {
+  decision: string;
+  outcome: OutcomeCommand["outcome"];
+  /** The entry that tells it. */
+  index: number;
+  duplicate: boolean;
+};
+
+/** What was done that moves nothing: its entry alone. `facts` hold no personal data. */
+export type NoteCommand = {
+  id: string;
+  at: Micros;
+  caller: string;
+  note: string;
+  facts: JsonObject;
+  detail: JsonObject;
+};
+
+/** Who is to be erased from what may be erased. */
+export type EraseCommand = {
+  id: string;
+  at: Micros;
+  caller: string;
+  subject: { type: string; id: string };
+  reason: string;
+};
+
+/** What an erasure came to: its entry, and how many details and accounts named the subject. */
+export type Erased = { index: number; details: number; accounts: number };
+
 /** Who wants the ends of all chains logged, to show which agent's. */
 export type HeadsCommand = { id: string; at: Micros; caller: string; agent: string };
 
@@ -96,6 +144,12 @@ export type HeadsTaken = { index: number; key: string; lines: HeadProof[] };
 export type LedgerStore = {
   /** Logs the ends of all chains, in an entry. */
   takeHeads: (command: HeadsCommand) => Promise<HeadsTaken>;
+  /** @throws Problem `not_found` for a decision of another caller, `conflict` where something else was reported */
+  reportOutcome: (command: OutcomeCommand) => Promise<OutcomeView>;
+  /** @throws Problem `not_found` where nothing names the subject */
+  erase: (command: EraseCommand) => Promise<Erased>;
+  /** Appends a note; gives its index. */
+  note: (command: NoteCommand) => Promise<number>;
   /** The source of a policy set that was in force, as JSON; undefined where none had that digest. */
   policySet: (digest: string) => Promise<string | undefined>;
   /** The newest checkpoint, of all entries so far. */

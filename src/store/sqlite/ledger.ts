@@ -33,13 +33,7 @@ import type { Caller } from "../../identity/caller.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
-import type {
-  EntryFilter,
-  EntryShown,
-  EntryView,
-  HeadsCommand,
-  LedgerKeyCommand,
-} from "../../ledger/store.ts";
+import type { EntryFilter, EntryShown, EntryView } from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
 import { activationRows, putInForce, type ActivationRows } from "./activations.ts";
 import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
@@ -56,9 +50,9 @@ import { createEntityActs, entityPages } from "./entities.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries, readEntry } from "./entries.ts";
 import { isDatabaseFailure } from "./failure.ts";
-import { createTakeHeads, logKey } from "./heads.ts";
 import { createKills, killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
+import { createLedgerActs, type LedgerCommand } from "./ledger-acts.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
 import { createFacets } from "./facets.ts";
@@ -88,8 +82,7 @@ export type Command =
   | { kind: "kill"; command: KillCommand }
   | { kind: "delegation"; command: DelegationCommand }
   | { kind: "entity"; command: EntityCommand }
-  | { kind: "heads"; command: HeadsCommand }
-  | { kind: "ledger_key"; command: LedgerKeyCommand };
+  | LedgerCommand;
 
 /** What an act came to: a refusal of one act is no failure of the commit. */
 export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
@@ -185,8 +178,8 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
   const keys = createKeyActs(db);
   const agents = createAgentActs(db);
   const decide = createDecide(db, bound, warn);
-  const takeHeads = createTakeHeads(db);
   const entities = createEntityActs(db);
+  const ofLedger = createLedgerActs(db);
   const perform = ({ desk, book }: Room, command: Command): unknown => {
     switch (command.kind) {
       case "decide":
@@ -220,9 +213,11 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
       case "entity":
         return entities(desk, command.command);
       case "heads":
-        return takeHeads(desk, command.command);
+      case "outcome":
+      case "note":
+      case "erase":
       case "ledger_key":
-        return logKey(desk, command.command);
+        return ofLedger(desk, command);
     }
   };
   const attempt = db.transaction(perform);
@@ -339,7 +334,14 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
     return faults;
   };
-  const commit = (commands: readonly Command[]): Done[] => durable(() => commitAll.immediate(commands));
+  const commit = (commands: readonly Command[]): Done[] => {
+    const erases = commands.some(({ kind }) => kind === "erase");
+    if (erases) durable(facets.catchUp);
+    const done = durable(() => commitAll.immediate(commands));
+    // What was erased is to be gone from the log of writes too.
+    if (erases) db.pragma("wal_checkpoint(truncate)");
+    return done;
+  };
   return {
     commit,
     decide: (act) => {

@@ -6,10 +6,11 @@ import { activationTables } from "./schema-activations.ts";
 import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.ts";
 import { facetTables } from "./schema-facets.ts";
 import { entityTables } from "./schema-entities.ts";
+import { outcomeTables } from "./schema-outcomes.ts";
 import { treeTables } from "./schema-tree.ts";
 
 /** Each step leads from the version of its position to the next. */
-const steps: readonly string[] = [
+export const steps: readonly string[] = [
   `
   create table entry (
     idx integer primary key,
@@ -226,6 +227,7 @@ const steps: readonly string[] = [
   activationTables,
   facetTables,
   entityTables,
+  outcomeTables,
 ];
 
 /** The version that `migrate` leads to. */

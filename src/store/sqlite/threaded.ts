@@ -22,7 +22,17 @@ import type { CallerStore } from "../../identity/store.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
-import type { EntryFilter, HeadsCommand, HeadsTaken, LedgerStore } from "../../ledger/store.ts";
+import type {
+  EntryFilter,
+  EraseCommand,
+  Erased,
+  HeadsCommand,
+  HeadsTaken,
+  LedgerStore,
+  NoteCommand,
+  OutcomeCommand,
+  OutcomeView,
+} from "../../ledger/store.ts";
 import type { TileName } from "../../ledger/tile.ts";
 import type { ActivationStore, Standing } from "../../policy/store.ts";
 import type { Caller } from "../../identity/caller.ts";
@@ -126,6 +136,9 @@ type Called = Omit<
   | "changeAgentKey"
   | "takeHeads"
   | "changeEntities"
+  | "reportOutcome"
+  | "erase"
+  | "note"
   | "close"
 >;
 
@@ -206,6 +219,9 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     changeEntities: (command: EntityCommand) => perform<string>({ kind: "entity", command }),
     changeAgentKey: (command: KeyCommand) => perform<AgentKey>({ kind: "agent_key", command }),
     takeHeads: (command: HeadsCommand) => perform<HeadsTaken>({ kind: "heads", command }),
+    reportOutcome: (command: OutcomeCommand) => perform<OutcomeView>({ kind: "outcome", command }),
+    erase: (command: EraseCommand) => perform<Erased>({ kind: "erase", command }),
+    note: (command: NoteCommand) => perform<number>({ kind: "note", command }),
     ...callsOf(calls),
     close: () => calls.call("close", undefined),
   };

@@ -1,0 +1,185 @@
+/** What became of permitted actions is told by who asked; and a person can be erased while every proof still verifies. */
+import { readFileSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { repository, startTestService, type TestService } from "../../conformance-tests/service.ts";
+import { verify } from "../app-verify.ts";
+import { hashKey } from "../identity/key.ts";
+
+const person = "sales@example.org";
+const personal = `budgets:
+  - id: person-daily-usd
+    unit: usd_micros
+    limit: 100000
+    per: [user]
+    for: { action: [invoke] }
+    window: { every: day, zone: UTC }
+    alerts: [50]
+`;
+const budgets = readFileSync(join(repository, "policies/budgets.yaml"), "utf8").replace(
+  "budgets:\n",
+  personal,
+);
+
+let service: TestService;
+let admin: string;
+const keyOf = (name: string): string => `remit_key-of-${name}-0123456789012345678901234567`;
+
+type Sent = { status: number; body: Record<string, unknown>; decision: string };
+
+const send = async (
+  path: string,
+  body?: unknown,
+  key = admin,
+  more: Record<string, string> = {},
+): Promise<Sent> => {
+  const response = await fetch(`${service.url}${path}`, {
+    ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
+    headers: { "Content-Type": "application/json", Authorization: `Bearer ${key}`, ...more },
+  });
+  return {
+    status: response.status,
+    body: (await response.json()) as Record<string, unknown>,
+    decision: response.headers.get("remit-decision") ?? "",
+  };
+};
+
+const ask = (
+  estimate: number,
+  more: { subject?: string; resource?: string; key?: string; trace?: string } = {},
+) =>
+  send(
+    "/access/v1/evaluation",
+    {
+      subject: { type: "User", id: more.subject ?? person },
+      action: { name: "invoke" },
+      resource: { type: "Model", id: more.resource ?? "small-1" },
+      context: { remit: { run: "run-of-a-person", estimate: { usd_micros: estimate } } },
+    },
+    keyOf("gateway"),
+    {
+      ...(more.key === undefined ? {} : { "Idempotency-Key": more.key }),
+      ...(more.trace === undefined ? {} : { traceparent: `00-${more.trace}-00f067aa0ba902b7-01` }),
+    },
+  );
+
+beforeAll(async () => {
+  const callers = ["gateway", "other"].map(
+    (name) => `  - { name: ${name}, key_hash: "${hashKey(keyOf(name))}", scopes: [evaluate, settle] }`,
+  );
+  service = await startTestService({
+    from: repository,
+    files: { "policies/budgets.yaml": budgets },
+    yaml: `callers:\n${callers.join("\n")}\n`,
+  });
+  admin = readFileSync(join(service.config.data, "admin.key"), "utf8").trim();
+});
+
+afterAll(() => service.close());
+
+const report = (decision: string, outcome: string, key = keyOf("gateway"), more: object = {}) =>
+  send("/v1/outcomes", { decision, outcome, ...more }, key);
+
+test("an outcome is an entry beside its decision, the same one however often it is reported", async () => {
+  const { decision } = await ask(10);
+  const first = await report(decision, "succeeded", keyOf("gateway"), { detail: "200 OK" });
+  expect(first).toMatchObject({ status: 201, body: { outcome: { outcome: "succeeded", duplicate: false } } });
+  const again = await report(decision, "succeeded", keyOf("gateway"), { detail: "200 OK" });
+  expect(again).toMatchObject({ status: 200, body: { outcome: { duplicate: true } } });
+  const { index } = first.body["outcome"] as { index: number };
+  expect(again.body["outcome"]).toMatchObject({ index });
+  const { body } = await send(`/v1/ledger/entries/${decision}`);
+  expect(body["related"]).toMatchObject([
+    { index, kind: "outcome", of: decision, facts: { outcome: "succeeded" } },
+  ]);
+  expect((await report(decision, "failed")).status).toBe(409);
+});
+
+test("only who asked reports the outcome, and only of what was permitted", async () => {
+  const { decision } = await ask(10);
+  expect((await report(decision, "succeeded", keyOf("other"))).status).toBe(404);
+  expect((await report("none", "succeeded")).status).toBe(404);
+  const denied = await ask(10_000_000);
+  expect(denied.body["decision"]).toBe(false);
+  expect((await report(denied.decision, "succeeded")).status).toBe(409);
+  expect((await report(decision, "vanished")).status).toBe(400);
+  expect((await report(decision, "not_executed", admin)).status).toBe(201);
+});
+
+const account = async (): Promise<{ account: string; used: number; held: number }[]> =>
+  (await send("/v1/budgets/person-daily-usd/accounts")).body["accounts"] as never;
+
+const filesOf = (data: string): string =>
+  ["remit.db", "remit.db-wal"]
+    .map((name) => join(data, name))
+    .filter((file) => existsSync(file))
+    .map((file) => readFileSync(file, "latin1"))
+    .join("");
+
+test("an erased person is in no byte of the database, balances stay, and the ledger still verifies", async () => {
+  const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const kept = await ask(10, { subject: "owner@example.org" });
+  const held = await ask(60_000, { key: "retry-1", trace });
+  expect(held.body["decision"]).toBe(true);
+  await send("/v1/budgets/person-daily-usd/grants", {
+    account: `user:${person}`,
+    amount: 5,
+    from: "2026-01-01T00:00:00Z",
+    until: "2027-12-31T00:00:00Z",
+    reason: `for ${person}`,
+  });
+  const { id } = (held.body["context"] as { remit: { hold: { id: string } } }).remit.hold;
+  const usage = { source: "meter", id: "1", subject: { type: "User", id: person }, action: "invoke" };
+  await send("/v1/usage", {
+    ...usage,
+    resource: { type: "Model", id: "small-1" },
+    amounts: { usd_micros: 7 },
+  });
+  const before = await account();
+  const mine = before.find(({ account: name }) => name === `user:${person}`)!;
+  expect(mine.used).toBeGreaterThan(0);
+  expect(filesOf(service.config.data)).toContain(person);
+  expect(
+    (await send("/v1/ledger/erase", { subject: { type: "User", id: "nobody" }, reason: "x" })).status,
+  ).toBe(404);
+  expect(
+    (await send("/v1/ledger/erase", { subject: { type: "User", id: person }, reason: "x" }, keyOf("gateway")))
+      .status,
+  ).toBe(403);
+
+  const erased = await send("/v1/ledger/erase", {
+    subject: { type: "User", id: person },
+    reason: "they asked",
+  });
+  expect(erased).toMatchObject({ status: 200, body: { erased: { accounts: 1 } } });
+  expect(filesOf(service.config.data)).not.toContain(person);
+  expect(filesOf(service.config.data)).not.toContain(trace);
+  expect(filesOf(service.config.data)).toContain("owner@example.org");
+
+  const after = await account();
+  const balances = (accounts: typeof before): string[] =>
+    accounts.map(({ used, held: open }) => `${used} ${open}`).toSorted();
+  expect(balances(after)).toEqual(balances(before));
+  const shown = await send(`/v1/ledger/entries/${held.decision}`);
+  expect(shown.body).not.toHaveProperty("detail");
+  expect((shown.body["entry"] as { subject: { id: string } }).subject.id).toMatch(/^p_/);
+  expect((await send(`/v1/ledger/entries/${kept.decision}`)).body).toHaveProperty("detail");
+  expect((await send(`/v1/ledger/entries?user=${person}`)).body["entries"]).toEqual([]);
+  // What is under way is settled as ever, and whoever comes again is somebody new.
+  expect(
+    (await send(`/v1/holds/${id}/settle`, { amounts: { usd_micros: 50_000 } }, keyOf("gateway"))).status,
+  ).toBe(200);
+  expect((await ask(10)).body["decision"]).toBe(true);
+  await send("/v1/ledger/checkpoint").catch(() => undefined);
+  const checked = await verify(
+    { kind: "data", dir: service.config.data },
+    {
+      keys: [readFileSync(join(service.config.data, "ledger.pub"), "utf8").trim()],
+      checkpoints: [],
+      anchors: [],
+    },
+  );
+  expect(checked.faults).toEqual([]);
+  const { entries } = (await send("/v1/ledger/entries?kind=subject.erase")).body as { entries: unknown[] };
+  expect(entries).toMatchObject([{ kind: "subject.erase", facts: { accounts: 1 } }]);
+});

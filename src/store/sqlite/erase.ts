@@ -1,0 +1,143 @@
+/**
+ * Erases a person: what pseudonyms stand for, and whatever else names them. Entries stay as they are, so every proof
+ * still verifies; balances stay, on accounts that name nobody any more.
+ */
+import type { Database } from "better-sqlite3";
+import { actRecord } from "../../decision/record.ts";
+import { pseudonym } from "../../kit/id.ts";
+import { Problem } from "../../kit/problem.ts";
+import type { Erased, EraseCommand } from "../../ledger/store.ts";
+import type { Desk } from "./desk.ts";
+
+/** Erases with the desk of this transaction. */
+export type Erase = (desk: Desk, command: EraseCommand) => Erased;
+
+type Account = { id: number; budget: string; name: string };
+
+/** What an account can be counted per that names no person. */
+const impersonal = new Set(["agent", "run", "team", "org", "model", "tool"]);
+
+const namesPerson = (account: string, id: string, isAgent: boolean): boolean =>
+  account.split(",").some((part) => {
+    const split = part.indexOf(":");
+    const per = part.slice(0, split);
+    const value = part
+      .slice(split + 1)
+      .replaceAll("%2C", ",")
+      .replaceAll("%25", "%");
+    return value === id && (!impersonal.has(per) || (isAgent && per === "agent"));
+  });
+
+const quoted = (text: string): string => JSON.stringify(text);
+
+/** How a text stands in JSON, as a value and within a text that is JSON or Cedar itself. */
+const formsOf = (text: string): string[] => [quoted(text), quoted(quoted(text)).slice(1, -1)];
+
+const anyOf = (column: string, forms: readonly string[]): string =>
+  `(${forms.map(() => `instr(${column}, ?) > 0`).join(" or ")})`;
+
+/** Accounts get a name that says nothing; what they hold is still what entries say of them. */
+const createRename = (db: Database): ((accounts: readonly Account[]) => void) => {
+  const find = db
+    .prepare<[string, string], string>(
+      "select name from pseudonym where kind = 'account' and type = ? and id = ?",
+    )
+    .pluck();
+  const forget = db.prepare("update pseudonym set id = name where name = ?");
+  const rename = db.prepare("update account set name = ? where id = ?");
+  const grants = db.prepare(
+    "update budget_grant set account = ?, reason = '' where budget = ? and account = ?",
+  );
+  return (accounts) => {
+    for (const { id, budget, name } of accounts) {
+      const known = find.get(budget, name);
+      const fresh = known ?? pseudonym();
+      if (known !== undefined) forget.run(known);
+      rename.run(fresh, id);
+      grants.run(fresh, budget, name);
+    }
+  };
+};
+
+/** Details, and what answers and alerts tell of them; how many details. */
+const createForget = (db: Database) => {
+  const traces = db.prepare(
+    "delete from entry_trace where trace = (select json_extract(body, '$.traceId') from detail where idx = ?) and idx = ?",
+  );
+  const details = db.prepare("delete from detail where idx = ?");
+  const replies = db.prepare(
+    "delete from idempotency where json_extract(answer, '$.id') = (select id from entry where idx = ?)",
+  );
+  return (forms: readonly string[], alertForms: readonly string[]): number => {
+    const found = db
+      .prepare<unknown[], number>(`select idx from detail where ${anyOf("body", forms)}`)
+      .pluck()
+      .all(...forms);
+    const answered = (db.prepare<[], number>("select count(*) from idempotency").pluck().get() ?? 0) > 0;
+    for (const index of found) {
+      traces.run(index, index);
+      details.run(index);
+      if (answered) replies.run(index);
+    }
+    db.prepare(`delete from idempotency where ${anyOf("answer", forms)}`).run(...forms);
+    const named = `from alert where ${anyOf("body", alertForms)}`;
+    db.prepare(`delete from alert_delivery where seq in (select seq ${named})`).run(...alertForms);
+    db.prepare(`delete ${named}`).run(...alertForms);
+    return found.length;
+  };
+};
+
+/** Rows of other tables that name a person by the id. */
+const createUnname = (db: Database) => {
+  const consumption = db.prepare("update consumption set user = null where user = ?");
+  const holds = db.prepare(
+    "update hold set dimensions = json_remove(dimensions, '$.user') where json_extract(dimensions, '$.user') = ?",
+  );
+  const delegations = db.prepare(
+    "update delegation set delegator_id = ?, reason = '' where delegator_type = ? and delegator_id = ?",
+  );
+  return ({ type, id }: EraseCommand["subject"], name: string): number =>
+    consumption.run(id).changes + holds.run(id).changes + delegations.run(name, type, id).changes;
+};
+
+export const createErase = (db: Database): Erase => {
+  const namesOf = db
+    .prepare<[string, string], string>(
+      "select name from pseudonym where kind in ('entity', 'type') and type = ? and id = ?",
+    )
+    .pluck();
+  const isAgent = db.prepare<[string], number>("select 1 from entry_agent where agent = ? limit 1").pluck();
+  const deleteName = db.prepare("delete from pseudonym where name = ?");
+  const accountsOf = db.prepare<[], Account>("select id, budget, name from account");
+  const rename = createRename(db);
+  const forget = createForget(db);
+  const unname = createUnname(db);
+  return (desk, command) => {
+    const { id, at, caller, subject, reason } = command;
+    const names = namesOf.all(subject.type, subject.id);
+    const acts = names.some((name) => isAgent.get(name) !== undefined);
+    const accounts = accountsOf.all().filter(({ name }) => namesPerson(name, subject.id, acts));
+    const texts = [...new Set(accounts.map(({ name }) => quoted(name)))];
+    const forms = [...formsOf(subject.id), ...texts];
+    // An alert's text holds an account's name among other words.
+    const details = forget(forms, [...forms, ...texts.map((text) => `${text.slice(1, -1)} `)]);
+    const others = unname(subject, names[0] ?? pseudonym());
+    if (names.length === 0 && details === 0 && accounts.length === 0 && others === 0)
+      throw new Problem("not_found", "the ledger knows nothing of this subject", { field: "subject" });
+    for (const name of names) deleteName.run(name);
+    rename(accounts);
+    // What was remembered names what was erased.
+    desk.renew(desk.append.next());
+    const facts = { subjects: names, details, accounts: accounts.length };
+    const index = desk.append.entry({
+      id,
+      at,
+      kind: "subject.erase",
+      record: (pseudonyms, detail) =>
+        actRecord(pseudonyms, { kind: "subject.erase", id, at, caller, detail, moves: [], facts }),
+      body: JSON.stringify({ reason }),
+      agents: [],
+    });
+    return { index, details, accounts: accounts.length };
+  };
+};

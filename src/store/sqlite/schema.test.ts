@@ -1,0 +1,101 @@
+/** A ledger of every earlier version is opened, found again in, and goes on. */
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import { describe, expect, test } from "vitest";
+import { tempDir } from "../../../conformance-tests/service.ts";
+import { detailCommitment, leafHash, leafOf } from "../../ledger/entry.ts";
+import { openLedger } from "./ledger.ts";
+import { newestVersion, steps } from "./schema.ts";
+import { verifyDatabase } from "./verify.ts";
+
+const agent = "agent-1";
+const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/** A ledger as the service of a version left it, with one decision. */
+const ledgerOf = (version: number): string => {
+  const file = join(tempDir(), "remit.db");
+  const db = new Database(file);
+  for (const step of steps.slice(0, version)) db.exec(step);
+  db.pragma(`user_version = ${version}`);
+  const body = JSON.stringify({ traceId: trace, agents: [agent] });
+  const salt = Buffer.alloc(16, 1);
+  const ts = "2026-11-01T10:00:00.000000Z";
+  const leaf = leafOf([{ key: `agent:${agent}`, count: 1, previous: undefined }], {
+    v: 1,
+    kind: "decision",
+    id: "d-1",
+    ts,
+    caller: "pep",
+    subject: { type: "User", p: "p_user" },
+    actors: [{ type: "Agent", id: agent }],
+    action: { name: "read" },
+    resource: { type: "Website", id: "https://www.acme.example" },
+    decision: "permit",
+    reason: "policy_permit",
+    policies: ["all"],
+    policy_set: "set",
+    entities: "entities",
+    config: "config",
+    engine: "reference",
+    detail: detailCommitment(salt, body),
+    run: "p_run",
+  });
+  const hash = leafHash(leaf);
+  db.prepare("insert into entry values (0, 'd-1', ?, 'decision', ?, ?, ?, 0)").run(
+    Date.parse(ts) * 1000,
+    leaf,
+    hash,
+    "Website::https://www.acme.example",
+  );
+  db.prepare("insert into detail values (0, ?, ?)").run(salt, body);
+  db.prepare("insert into entry_agent values (?, 0)").run(agent);
+  db.prepare("insert into chain_head values (?, 1, ?)").run(`agent:${agent}`, hash);
+  db.prepare(
+    "insert into pseudonym values ('p_user', 'entity', 'User', 'alice'), ('p_run', 'run', '', 'run-1')",
+  ).run();
+  db.close();
+  return file;
+};
+
+const refuse = (): never => {
+  throw new Error("nothing is decided here");
+};
+
+describe("a ledger of version", () => {
+  test.each(Array.from({ length: newestVersion }, (_, n) => n + 1))("%i", (version) => {
+    const file = ledgerOf(version);
+    const ledger = openLedger(file, { judge: refuse, admit: refuse, engine: "reference" });
+    const found = (filter: object): number =>
+      ledger.entries({ ...filter, order: "asc", limit: 10 }).entries.length;
+    for (const filter of [
+      { user: "alice" },
+      { run: "run-1" },
+      { action: "read" },
+      { reason: "policy_permit" },
+      { policy: "all" },
+      { trace },
+      { agent },
+      { decision: "permit" },
+    ])
+      expect([filter, found(filter)]).toEqual([filter, 1]);
+    expect(found({ user: "bob" })).toBe(0);
+    const [done] = ledger.commit([
+      {
+        kind: "note",
+        command: {
+          id: "n-1",
+          at: Date.UTC(2026, 10, 2) * 1000,
+          caller: "admin",
+          note: "ledger.export",
+          facts: {},
+          detail: {},
+        },
+      },
+    ]);
+    expect(done).toEqual({ value: 1 });
+    ledger.close();
+    const { faults } = verifyDatabase(file, { keys: [], checkpoints: [] }, () => undefined);
+    // Nothing signed this one.
+    expect(faults.map(({ kind }) => kind)).toEqual(["checkpoint_mismatch"]);
+  });
+});
