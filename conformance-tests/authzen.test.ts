@@ -6,13 +6,15 @@ import { post, startTestService, type TestService } from "./service.ts";
 
 const files = readCases();
 
-/** The requirements V, IM, EV, ES, MD, TR of AuthZEN 1.0 that bind a PDP and can be seen from outside. */
+/** The requirements V, IM, EV, ES, SE, PG, MD, TR of AuthZEN 1.0 that bind a PDP and show in one answer. */
 const required = [
   "V1 V2 V3",
   "IM1 IM2 IM3 IM4 IM5 IM6 IM7 IM8 IM9 IM10 IM11",
   "EV1 EV2 EV3 EV4 EV5",
   "ES2 ES3 ES4 ES5 ES7 ES8 ES9 ES10 ES11 ES12 ES13 ES14 ES15 ES16 ES17",
-  "MD1 MD2 MD3 MD4 MD5 MD6 MD7 MD8 MD13 MD15 MD16 MD17 MD18 MD23",
+  "SE1 SE2 SE3 SE4 SE6 SE7 SE8 SE9 SE10 SE11 SE12 SE13 SE14 SE15 SE16 SE17 SE18 SE19 SE20",
+  "PG1 PG3 PG6 PG10 PG11 PG12 PG13 PG14 PG15 PG16 PG17",
+  "MD1 MD2 MD3 MD4 MD5 MD6 MD13 MD15 MD18 MD23",
   "TR1 TR2 TR3 TR4 TR5 TR6 TR9 TR10 TR11 TR12 TR13 TR14 TR15 TR18 TR19 TR20",
 ].flatMap((ids) => ids.split(" "));
 

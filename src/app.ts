@@ -14,13 +14,19 @@ import { configDigest } from "./config/load.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { createDecider, type Decider, type DeciderParts } from "./decision/decide.ts";
 import { createPolicyDesk, type PolicyDesk } from "./decision/activation.ts";
+import { createExplainer, type Explainer, type ExplainerParts } from "./decision/explain.ts";
+import { createSearcher, type Searcher, type SearcherParts } from "./decision/search.ts";
 import type { Loader } from "./decision/loader.ts";
 import type { Loaded } from "./decision/snapshot.ts";
 import { createSimulator, type Simulator } from "./decision/simulator.ts";
 import { createWorlds, type Worlds } from "./decision/worlds.ts";
 import { identityPath } from "./authzen/metadata.ts";
+import { metadataKeys } from "./authzen/metadata-keys.ts";
+import { createMetadataSigner } from "./authzen/metadata-signature.ts";
+import { createPageTokens, type PageTokens } from "./authzen/page-token.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createTails, type Tails } from "./http/entry-tail.ts";
+import type { Identity } from "./http/authzen-routes.ts";
 import { createGuard, type Guard } from "./http/guard.ts";
 import type { Check } from "./http/operations-routes.ts";
 import { type HttpServer, startHttp } from "./http/server.ts";
@@ -179,16 +185,19 @@ const stop = async ({
   log.info("stopped");
 };
 
-/** The identity that metadata names: configured, or on loopback the address itself, for development. */
-const identityOf = (
-  { identity, listen }: Config,
+/** The identity that metadata names: configured, or on loopback the address itself, for development; and what signs for it. */
+const identityOf = async (
+  { identity, listen, data, metadataMaxAgeSeconds: maxAgeSeconds }: Config,
   address: () => string,
+  clock: Clock,
   log: Logger,
-): { path: string; value: () => string } | undefined => {
-  if (identity !== undefined) return { path: identityPath(identity), value: () => identity };
-  if (!isLoopback(listen.host)) return undefined;
+): Promise<Identity | undefined> => {
+  if (identity === undefined && !isLoopback(listen.host)) return undefined;
+  await metadataKeys(data);
+  const signer = createMetadataSigner(data, { clock, maxAgeSeconds });
+  if (identity !== undefined) return { path: identityPath(identity), value: () => identity, signer };
   log.warn("no identity is configured: the metadata names the listen address, for development only");
-  return { path: "", value: address };
+  return { path: "", value: address, signer };
 };
 
 const needsCallers = (): Problem =>
@@ -200,15 +209,19 @@ const asked = (config: Config): Pick<DeciderParts, "config" | "rules"> => ({
   rules: { chainLengthMax: config.chainLengthMax, unregisteredAgents: config.unregisteredAgents },
 });
 
+/** What decides, searches and explains, alike. */
 const deciderOf = (
   config: Config,
-  parts: Pick<DeciderParts, "store" | "worlds" | "clock" | "verify">,
-): Decider =>
-  createDecider({
-    ...parts,
-    ...asked(config),
-    proofUrls: config.proofUrls,
-  });
+  parts: Pick<DeciderParts & SearcherParts & ExplainerParts, "store" | "worlds" | "clock" | "verify">,
+): { decider: Decider; searcher: Searcher; pageTokens: PageTokens; explainer: Explainer } => {
+  const all = { ...parts, ...asked(config), proofUrls: config.proofUrls };
+  return {
+    decider: createDecider(all),
+    searcher: createSearcher(all),
+    pageTokens: createPageTokens(parts.clock),
+    explainer: createExplainer(all),
+  };
+};
 
 type PolicyRoomParts = {
   loader: Loader;
@@ -297,7 +310,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const tokens = startTokens(config);
     const tails = createTails();
     const app = createHttpApp({
-      decider: deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify }),
+      ...deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify }),
       guard: guardOf(config, { callers, keyHash: admin.keyHash, keysOf: tokens.keysOf, open }),
       ledger,
       tails,
@@ -311,7 +324,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       metrics,
       log,
       limits: config,
-      identity: identityOf(config, () => server.url, log),
+      identity: await identityOf(config, () => server.url, clock, log),
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
       ...policiesOf(config, { loader, loading, ledger, worlds, writer, log, clock }),
       obligationTypes: () => worlds.current().head.obligationTypes,

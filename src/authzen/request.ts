@@ -24,27 +24,27 @@ export type EvaluationsRequest =
       items: ({ question: EvaluationRequest } | { problem: Problem })[];
     };
 
-const invalid = (field: string, expected: string): Problem =>
+export const invalid = (field: string, expected: string): Problem =>
   new Problem("invalid_request", `${field} ${expected}`, { field });
 
 /** A null member is an absent one (§11.4 recommends to leave it out). */
-const member = (object: JsonObject, name: string): JsonValue | undefined => {
+export const member = (object: JsonObject, name: string): JsonValue | undefined => {
   const value = Object.hasOwn(object, name) ? object[name] : undefined;
   return value === null ? undefined : value;
 };
 
-const optionalObject = (value: JsonValue | undefined, field: string): JsonObject | undefined => {
+export const optionalObject = (value: JsonValue | undefined, field: string): JsonObject | undefined => {
   if (value === undefined || isObject(value)) return value;
   throw invalid(field, "must be an object");
 };
 
-const requiredObject = (value: JsonValue | undefined, field: string): JsonObject => {
+export const requiredObject = (value: JsonValue | undefined, field: string): JsonObject => {
   if (value === undefined) throw invalid(field, "is required");
   if (!isObject(value)) throw invalid(field, "must be an object");
   return value;
 };
 
-const requiredText = (object: JsonObject, name: string, field: string): string => {
+export const requiredText = (object: JsonObject, name: string, field: string): string => {
   const value = member(object, name);
   if (value === undefined) throw invalid(`${field}.${name}`, "is required");
   if (typeof value !== "string" || value === "")
@@ -52,7 +52,7 @@ const requiredText = (object: JsonObject, name: string, field: string): string =
   return value;
 };
 
-const readEntity = (value: JsonValue | undefined, field: string): EvaluationRequest["subject"] => {
+export const readEntity = (value: JsonValue | undefined, field: string): EvaluationRequest["subject"] => {
   const object = requiredObject(value, field);
   const type = requiredText(object, "type", field);
   const id = requiredText(object, "id", field);
@@ -60,7 +60,7 @@ const readEntity = (value: JsonValue | undefined, field: string): EvaluationRequ
   return properties === undefined ? { type, id } : { type, id, properties };
 };
 
-const readAction = (value: JsonValue | undefined): EvaluationRequest["action"] => {
+export const readAction = (value: JsonValue | undefined): EvaluationRequest["action"] => {
   const object = requiredObject(value, "action");
   const name = requiredText(object, "name", "action");
   const properties = optionalObject(member(object, "properties"), "action.properties");

@@ -14,6 +14,7 @@ import { hookCommand } from "./hook.ts";
 import { initCommand } from "./init.ts";
 import { killCommand } from "./kill.ts";
 import { ledgerCommand } from "./ledger.ts";
+import { metadataCommand } from "./metadata.ts";
 import { policyCommand } from "./policy.ts";
 import { proxyCommand } from "./proxy.ts";
 import { serveCommand } from "./serve.ts";
@@ -37,6 +38,7 @@ export const program = (): Command =>
     .addCommand(ledgerCommand())
     .addCommand(backupCommand())
     .addCommand(restoreCommand())
+    .addCommand(metadataCommand())
     .addCommand(callerCommand())
     .addCommand(agentCommand())
     .addCommand(entityCommand())

@@ -1,6 +1,12 @@
 /** Where a PDP is asked: by addresses that were given, or by the metadata of the PDP that was named (AuthZEN 1.0 §9). */
 import type { JsonObject } from "../kit/json.ts";
-import { evaluationPath, evaluationsPath, identityPath, metadataPath } from "../authzen/metadata.ts";
+import {
+  evaluationPath,
+  evaluationsPath,
+  identityPath,
+  metadataPath,
+  searchPath,
+} from "../authzen/metadata.ts";
 import { checkAddress, isSafeAddress } from "./address.ts";
 import { type Deadline, startDeadline } from "./deadline.ts";
 import { failure, type Result, success } from "./fault.ts";
@@ -38,9 +44,9 @@ const defaultEndpoints = (baseUrl: string): Endpoints => {
   return {
     evaluation: base + evaluationPath,
     evaluations: base + evaluationsPath,
-    searchSubject: `${base}/access/v1/search/subject`,
-    searchResource: `${base}/access/v1/search/resource`,
-    searchAction: `${base}/access/v1/search/action`,
+    searchSubject: `${base}${searchPath}/subject`,
+    searchResource: `${base}${searchPath}/resource`,
+    searchAction: `${base}${searchPath}/action`,
   };
 };
 

@@ -1,9 +1,9 @@
 /** Deciding: one question or a batch, from the caller's words to what was recorded. */
-import { type Caller, mayAsk } from "../identity/caller.ts";
 import type { Verify } from "../identity/verification.ts";
 import type { Clock } from "../kit/clock.ts";
 import { uuidv7 } from "../kit/id.ts";
 import { Problem } from "../kit/problem.ts";
+import { callerRefusal } from "./caller-refusal.ts";
 import type { ChainRules } from "./chain.ts";
 import { type Identified, identifier, identifyAll, type Item } from "./identify.ts";
 import { type Asker, prepare, type World } from "./prepare.ts";
@@ -39,25 +39,6 @@ export type DeciderParts = {
   verify: Verify;
   /** URLs that proofs of possession may be for, where a caller's record names none. */
   proofUrls: readonly string[];
-};
-
-const refuseCaller = (caller: Caller, facts: Facts): void => {
-  // An agent that asks for itself is named as well. Names are the schema's and the registry's, not what they answer to.
-  const acting = facts.subjectActs ? [...facts.actors, facts.subject] : facts.actors;
-  const field = mayAsk(caller, { subject: facts.subject, agents: acting.map(({ id }) => id) });
-  if (field !== undefined)
-    throw new Problem("forbidden", `the caller \`${caller.name}\` may not ask about this ${field}`, {
-      field,
-    });
-  if (caller.actorRequired && facts.actors.length === 0 && facts.agents.length === 0)
-    throw new Problem("forbidden", "this caller must name the acting agent", { field: "context.agent" });
-  const { assurance, subjectAssurance } = facts.identity ?? {};
-  const vouched = ![assurance, subjectAssurance].includes("asserted") && assurance !== undefined;
-  // Tokens that were forwarded and are refused are a denial, which is recorded.
-  if (caller.tokenRequired === true && !vouched && !(facts.identity && facts.refusal))
-    throw new Problem("forbidden", "this caller must forward tokens of the subject and the acting agent", {
-      field: "context.remit.tokens",
-    });
 };
 
 const problemIn = ({ code, detail, field }: Extract<Decided, { problem: unknown }>["problem"]): Problem =>
@@ -113,7 +94,8 @@ const factsWith =
       ...(batch ? { batch } : {}),
       ...(forwarded ? { forwarded } : {}),
     });
-    refuseCaller(asker.caller, facts);
+    const refused = callerRefusal(asker.caller, facts);
+    if (refused) throw refused;
     return JSON.stringify(facts);
   };
 

@@ -64,12 +64,13 @@ const fitted = (
 /** The world of the files with what the store knows of agents. */
 export const withKeptAgents = (world: World, kept: KeptAgents): World => {
   if (kept.registrations.length === 0 && kept.words.length === 0) return world;
-  const { head, entities: stored, registry } = world;
+  const { head, entities: stored, registry, permits } = world;
   const files = registry.agents;
   const { agents, entities } = fitted(head.schema, mergedAgents(files, kept), new Set(files));
   return {
     head: { ...head, entitiesDigest: digestOf({ files: head.entitiesDigest, agents }) },
     entities: over(entities, stored),
     registry: createRegistry(agents),
+    ...(permits ? { permits } : {}),
   };
 };

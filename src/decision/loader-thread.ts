@@ -105,6 +105,7 @@ const put = async (
   await send({ kind: "install", digest: set.digest, actions: set.actions });
   for (const entities of parts(snapshot.entities)) tell({ kind: "entities", entities });
   for (const agents of parts(snapshot.agents)) tell({ kind: "agents", agents });
+  for (const permits of parts(snapshot.permits)) tell({ kind: "permits", permits });
   tell({ kind: "snapshot", head, inForce, warnings });
   return [];
 };

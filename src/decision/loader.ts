@@ -8,6 +8,7 @@ import type { LoadError } from "../kit/place.ts";
 import type { ProblemCode } from "../kit/problem.ts";
 import { callThread, threadUrl } from "../kit/thread.ts";
 import type { BundleFiles } from "../policy/bundle.ts";
+import type { PermitScope } from "../policy/permit-scopes.ts";
 import type { CompiledPolicy } from "../policy/policy-set.ts";
 import type { Activated, ActivationCommand, Standing } from "../policy/store.ts";
 import type { World } from "./prepare.ts";
@@ -20,10 +21,11 @@ export type InForce = { bundle: string; pinned: boolean; sequence?: number; expi
 /** What stands in the folders, or in the bundle file, while something else decides. */
 export type Candidate = { bundle: string; policySet?: string; errors: LoadError[] };
 
-/** Loader to main: parts of entities and agents, then the head that makes them one; or why nothing changed. */
+/** Loader to main: parts of entities, agents and permits' heads, then the head that makes them one; or why nothing changed. */
 export type FromLoader =
   | { kind: "entities"; entities: CedarEntity[] }
   | { kind: "agents"; agents: Agent[] }
+  | { kind: "permits"; permits: PermitScope[] }
   | { kind: "snapshot"; head: SnapshotHead; inForce: InForce; warnings: LoadError[] }
   | { kind: "candidate"; candidate?: Candidate }
   | { kind: "errors"; errors: LoadError[] };
@@ -102,6 +104,7 @@ export const startLoader = (
   const { call } = callThread(worker, "not_ready");
   let entities = new Map<string, CedarEntity>();
   let agents: Agent[] = [];
+  let permits: PermitScope[] = [];
   let stopped = false;
   worker.on("message", (message: FromLoader | { kind?: undefined }) => {
     switch (message.kind) {
@@ -113,6 +116,9 @@ export const startLoader = (
       case "agents":
         agents.push(...message.agents);
         break;
+      case "permits":
+        permits.push(...message.permits);
+        break;
       case "errors":
         events.onErrors(message.errors);
         break;
@@ -121,9 +127,10 @@ export const startLoader = (
         break;
       case "snapshot": {
         const { head, inForce, warnings } = message;
-        events.onWorld({ head, entities, registry: createRegistry(agents) }, inForce, warnings);
+        events.onWorld({ head, entities, registry: createRegistry(agents), permits }, inForce, warnings);
         entities = new Map();
         agents = [];
+        permits = [];
       }
     }
   });

@@ -15,6 +15,7 @@ import { type CedarAsk, type CedarEntity, type Uid, uidKey, uidText } from "../k
 import type { Micros } from "../kit/clock.ts";
 import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
 import { canonicalJson, sha256 } from "../kit/digest.ts";
+import type { PermitScope } from "../policy/permit-scopes.ts";
 import { consumptionOf, type Parties } from "./consumption.ts";
 import { type Chain, type ChainRules, type Hop, resolveChain } from "./chain.ts";
 import type { Verification } from "../identity/verification.ts";
@@ -29,6 +30,8 @@ export type World = {
   registry: Registry;
   /** Keys of entities that the schema or the files no longer allow. */
   misfits?: ReadonlySet<string>;
+  /** What its permits can apply to; without them a search takes everything of a type for possible. */
+  permits?: readonly PermitScope[];
 };
 
 /** Who asks, and how the request was named. */

@@ -7,6 +7,7 @@ import { sha256 } from "../kit/digest.ts";
 import type { JsonObject, JsonValue } from "../kit/json.ts";
 import { nameBytes, nameFits } from "../ledger/entry.ts";
 import type { Facts, Named, Verdict } from "./question.ts";
+import type { SearchCommand } from "./store.ts";
 
 /** What a pseudonym stands for. */
 export type NameKind = "entity" | "type" | "action" | "run" | "account";
@@ -56,6 +57,42 @@ export const movesRecord = (moves: readonly RecordedMove[], pseudonyms: Pseudony
         })),
       };
 
+/** How an entry names an action. */
+const actionRecord = ({ known, name }: Facts["action"], pseudonyms: Pseudonyms): JsonObject =>
+  known && nameFits(name) ? { name } : { p: pseudonyms("action", "", name) };
+
+/**
+ * The record of a search. `detail` is the commitment to the detail row, `digest` one to the results: as they may name
+ * people, it is salted like the detail.
+ */
+export const searchRecord = (
+  { id, at, kind, frame, searched, results, complete }: SearchCommand,
+  pseudonyms: Pseudonyms,
+  { detail, digest }: { detail: string; digest: string },
+): JsonObject => ({
+  v: 1,
+  kind: "search",
+  id,
+  ts: isoMicros(at),
+  caller: frame.caller,
+  search: kind,
+  ...(kind === "subject" ? {} : { subject: entityRecord(frame.subject, pseudonyms) }),
+  actors: frame.actors.map((actor) => entityRecord(actor, pseudonyms)),
+  ...(kind === "action" ? {} : { action: actionRecord(frame.action, pseudonyms) }),
+  ...(kind === "resource" ? {} : { resource: entityRecord(frame.resource, pseudonyms) }),
+  ...(searched
+    ? { searched: searched.known ? { type: searched.name } : { p: pseudonyms("type", searched.name, "") } }
+    : {}),
+  results,
+  complete,
+  digest,
+  policy_set: frame.policySet,
+  entities: frame.entities,
+  config: frame.config,
+  detail,
+  ...(frame.run === undefined ? {} : { run: pseudonyms("run", "", frame.run) }),
+});
+
 /** The record of anything else than a decision. `facts` hold no personal data. */
 export const actRecord = (
   pseudonyms: Pseudonyms,
@@ -94,7 +131,6 @@ export const recordOf = (
   pseudonyms: Pseudonyms,
   { engine, detail, moves = [], replayOf }: RecordParts,
 ): JsonObject => {
-  const { action } = facts;
   const actors = facts.actors.map((actor) => entityRecord(actor, pseudonyms));
   const obligations = [...new Set(verdict.obligations.map(({ type }) => type))].sort();
   return {
@@ -105,10 +141,7 @@ export const recordOf = (
     caller: facts.caller,
     subject: entityRecord(facts.subject, pseudonyms),
     actors,
-    action:
-      action.known && nameFits(action.name)
-        ? { name: action.name }
-        : { p: pseudonyms("action", "", action.name) },
+    action: actionRecord(facts.action, pseudonyms),
     resource: entityRecord(facts.resource, pseudonyms),
     decision: verdict.decision ? "permit" : "deny",
     reason: verdict.reason,

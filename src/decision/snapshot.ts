@@ -19,6 +19,7 @@ import type { LoadError, Place } from "../kit/place.ts";
 import { agentEntity } from "./agent-entities.ts";
 import type { BundleFiles } from "../policy/bundle.ts";
 import type { Compiler } from "../policy/compile.ts";
+import { type PermitScope, permitScopes } from "../policy/permit-scopes.ts";
 import type { PolicySet } from "../policy/policy-set.ts";
 import type { Declared } from "../policy/schema-source.ts";
 
@@ -53,6 +54,8 @@ export type SnapshotHead = {
 export type Snapshot = {
   head: SnapshotHead;
   set: PolicySet;
+  /** What the set's permits can apply to. */
+  permits: PermitScope[];
   /** What replay needs of the set: the schema with its generated part, and every policy's text. */
   source: string;
   /** Agents included, in their Cedar form. */
@@ -257,6 +260,7 @@ export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot 
       },
     },
     set,
+    permits: permitScopes(set),
     source: JSON.stringify({ schema: compiled.schema.text, policies: texts }),
     entities,
     agents: agents.agents,

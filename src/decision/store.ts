@@ -1,6 +1,7 @@
 /** What deciding needs kept: one atomic, durable act. */
 import type { Micros } from "../kit/clock.ts";
-import type { Admit, Balances, Decided, Facts, Judge, Reason } from "./question.ts";
+import type { JsonObject } from "../kit/json.ts";
+import type { Admit, Balances, Decided, Facts, Judge, Reason, Verdict } from "./question.ts";
 
 /**
  * One act: the questions of one request, judged and recorded in order, all in one commit. `facts` are the JSON
@@ -26,6 +27,36 @@ export type DecisionStore = {
    * @throws Problem `ledger_unavailable` when nothing could be recorded; then nothing was decided
    */
   decide: (act: Act) => Promise<Decided[]>;
+};
+
+/** A search, as it is recorded: what was asked and what was answered. */
+export type SearchCommand = {
+  id: string;
+  at: Micros;
+  kind: "subject" | "resource" | "action";
+  /** The facts of the question around what was searched; it bears a name that nothing has. */
+  frame: Facts;
+  /** The type that was searched; absent where actions were. */
+  searched?: { name: string; known: boolean };
+  /** How many results were answered, the digest of them, and whether they were all. */
+  results: number;
+  digest: string;
+  complete: boolean;
+  /** What was asked, as it was asked. */
+  query: JsonObject;
+};
+
+/** What trying and searching need of the store. */
+export type TrialStore = {
+  /**
+   * Judges and admits questions as they would be decided at this moment; nothing is consumed and nothing recorded.
+   * @throws Problem `ledger_unavailable`
+   */
+  tryOut: (facts: readonly string[]) => Promise<Verdict[]>;
+  /** The accounts that a question touches, as they are at this moment. @throws Problem `ledger_unavailable` */
+  balancesOf: (facts: string) => Promise<Balances>;
+  /** Records a search and gives its index; it was answered when this resolved. */
+  recordSearch: (command: SearchCommand) => Promise<number>;
 };
 
 /** A decision as it was recorded, with the facts and balances that it was made on. */

@@ -13,6 +13,7 @@ import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addEntryRoutes, type EntryParts } from "./entry-routes.ts";
 import type { EntityParts } from "./entity-parts.ts";
 import { addEntityRoutes } from "./entity-routes.ts";
+import { addExplainRoutes, type ExplainParts } from "./explain-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
 import { addKillRoutes } from "./kill-routes.ts";
 import { addPolicyRoutes, type PolicyParts } from "./policy-routes.ts";
@@ -31,6 +32,7 @@ export type HttpParts = AuthzenParts &
   PolicyParts &
   SimulateParts &
   EntityParts &
+  ExplainParts &
   OperationsParts & { log: Logger };
 
 /** The application: `fetch` answers any request. */
@@ -65,6 +67,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addAlertRoutes(app, parts, add);
   addPolicyRoutes(app, parts, add);
   addSimulateRoutes(app, parts, add);
+  addExplainRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
   for (const [path, methods] of allowed) {
     const problem = new Problem("method_not_allowed", `use ${[...methods].join(" or ")}`);

@@ -1,7 +1,14 @@
 /** The AuthZEN endpoints: translate, decide, render. Nothing is decided here. */
 import { createHash } from "node:crypto";
-import type { Hono } from "hono";
-import { evaluationPath, evaluationsPath, metadataBody, metadataPath } from "../authzen/metadata.ts";
+import type { Context, Hono } from "hono";
+import {
+  evaluationPath,
+  evaluationsPath,
+  keysPath,
+  metadataBody,
+  metadataPath,
+} from "../authzen/metadata.ts";
+import type { MetadataSigner } from "../authzen/metadata-signature.ts";
 import { readEvaluation, readEvaluations } from "../authzen/request.ts";
 import { decisionBody, itemProblemBody } from "../authzen/response.ts";
 import type { Decider, Outcome } from "../decision/decide.ts";
@@ -12,14 +19,18 @@ import { type Answer, jsonAnswer } from "./answer.ts";
 import { type BodyLimits, readBody } from "./body.ts";
 import type { Endpoint, Request } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
+import { addSearchRoutes, type SearchParts } from "./search-routes.ts";
 
-export type AuthzenParts = {
+/** The identity and its path (known before the address is), and what signs for it. */
+export type Identity = { path: string; value: () => string; signer: MetadataSigner };
+
+export type AuthzenParts = SearchParts & {
   decider: Decider;
   guard: Guard;
   metrics: Metrics;
   limits: BodyLimits & { batchItemsMax: number };
-  /** The identity and its path (known before the address is); absent: no metadata. */
-  identity: { path: string; value: () => string } | undefined;
+  /** Absent: no metadata. */
+  identity: Identity | undefined;
   metadataMaxAgeSeconds: number;
   obligationTypes: () => readonly string[];
 };
@@ -79,15 +90,26 @@ const evaluationsEndpoint =
     return jsonAnswer(200, { evaluations: outcomes.map(render) }, { "Remit-Decision": id });
   };
 
+/** An answer that anyone may keep for a while, and ask again by its tag. */
+const keptAnswer = (c: Context, body: string, type: string, maxAgeSeconds: number): Answer => {
+  const tag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
+  const headers = { "Cache-Control": `public, max-age=${maxAgeSeconds}`, ETag: tag };
+  if (c.req.header("if-none-match") === tag) return { status: 304, body: "", headers };
+  return { status: 200, body, headers: { ...headers, "Content-Type": type } };
+};
+
 const metadataEndpoint =
-  ({ metadataMaxAgeSeconds, obligationTypes }: AuthzenParts, identity: () => string): Endpoint =>
-  (c) => {
-    const body = JSON.stringify(metadataBody(identity(), obligationTypes()));
-    const tag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
-    const headers = { "Cache-Control": `public, max-age=${metadataMaxAgeSeconds}`, ETag: tag };
-    if (c.req.header("if-none-match") === tag) return { status: 304, body: "", headers };
-    return { status: 200, body, headers: { ...headers, "Content-Type": "application/json" } };
+  ({ metadataMaxAgeSeconds, obligationTypes }: AuthzenParts, { value, signer }: Identity): Endpoint =>
+  async (c) => {
+    const metadata = metadataBody(value(), obligationTypes());
+    const body = { ...metadata, signed_metadata: await signer.sign(metadata) };
+    return keptAnswer(c, JSON.stringify(body), "application/json", metadataMaxAgeSeconds);
   };
+
+const keysEndpoint =
+  ({ metadataMaxAgeSeconds }: AuthzenParts, { signer }: Identity): Endpoint =>
+  (c) =>
+    keptAnswer(c, JSON.stringify(signer.keySet()), "application/jwk-set+json", metadataMaxAgeSeconds);
 
 /** Adds the endpoints at their default paths, and below the identity's path where it has one. */
 export const addAuthzenRoutes = (
@@ -101,5 +123,8 @@ export const addAuthzenRoutes = (
     add(app, "post", `${base}${evaluationPath}`, evaluationEndpoint(parts));
     add(app, "post", `${base}${evaluationsPath}`, evaluationsEndpoint(parts));
   }
-  if (identity) add(app, "get", metadataPath(identity.path), metadataEndpoint(parts, identity.value));
+  addSearchRoutes(app, parts, bases, add);
+  if (!identity) return;
+  add(app, "get", metadataPath(identity.path), metadataEndpoint(parts, identity));
+  for (const base of bases) add(app, "get", `${base}${keysPath}`, keysEndpoint(parts, identity));
 };

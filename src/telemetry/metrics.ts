@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 
 export type Metrics = {
   decided: (decision: boolean, reason: string) => void;
+  searched: (kind: string) => void;
   answered: (status: number) => void;
   /** A look at changed folders: taken over, or refused. */
   reloaded: (result: "ok" | "failed") => void;
@@ -21,6 +22,12 @@ export const createMetrics = (): Metrics => {
     name: "remit_decisions_total",
     help: "Decisions recorded, by outcome and reason",
     labelNames: ["decision", "reason"],
+    registers,
+  });
+  const searches = new Counter({
+    name: "remit_searches_total",
+    help: "Searches recorded, by what was searched",
+    labelNames: ["kind"],
     registers,
   });
   const answers = new Counter({
@@ -45,6 +52,7 @@ export const createMetrics = (): Metrics => {
   return {
     engineTripped: () => tripped.set(1),
     decided: (decision, reason) => decisions.inc({ decision: decision ? "permit" : "deny", reason }),
+    searched: (kind) => searches.inc({ kind }),
     answered: (status) => answers.inc({ status }),
     reloaded: (result) => reloads.inc({ result }),
     loaded: (policyCount, entityCount) => {

@@ -32,8 +32,14 @@ export type Accounts = {
 const rememberedMax = 50_000;
 const latest: Micros = Number.MAX_SAFE_INTEGER;
 
+/** The row of an account that was never opened, where none is to be: nothing is on it. */
+const unopened = -1;
+
+/** Accounts for who only looks: none is opened. */
+export const lookAtAccounts = (db: Database): Accounts => createAccounts(db, false);
+
 /** `remembered` holds only rows that were committed or are written in this act: make another after a rollback. */
-export const createAccounts = (db: Database): Accounts => {
+export const createAccounts = (db: Database, opens = true): Accounts => {
   const find = db
     .prepare<[string, string], number>("select id from account where budget = ? and name = ?")
     .pluck();
@@ -56,6 +62,7 @@ export const createAccounts = (db: Database): Accounts => {
   const rowOf = (budget: string, account: string): number => {
     const key = `${budget}\n${account}`;
     const known = remembered.get(key) ?? find.get(budget, account);
+    if (known === undefined && !opens) return unopened;
     const row = known ?? Number(insert.run(budget, account).lastInsertRowid);
     if (remembered.size >= rememberedMax) remembered.clear();
     remembered.set(key, row);

@@ -42,7 +42,7 @@ type Judged = {
 const actingAgent = (facts: Facts): string => facts.dimensions?.agent ?? "";
 
 /** What names the chains of a question's agents: ids, or pseudonyms where their type is personal. */
-const agentNames = (desk: Desk, { agents, subject, subjectActs, actors }: Facts): string[] => {
+export const agentNames = (desk: Desk, { agents, subject, subjectActs, actors }: Facts): string[] => {
   const acting = subjectActs ? [subject, ...actors] : actors;
   return agents.map((id) => {
     const personal = acting.find((named) => named.id === id && named.personal);
@@ -192,13 +192,18 @@ const admitted = (
   return { verdict, moves, used };
 };
 
-/** What comes of a judgement at the budgets and the runs; the entry tells which engine judged. */
-const judgeFresh = (desk: Desk, bound: Bound, facts: Facts): Judged => {
-  const foreign = runRefusal(desk, facts);
-  if (foreign) return { verdict: foreign, moves: [], used: {} };
+/** The accounts that a question touches, those of its runs included. */
+export const loadAccounts = (desk: Desk, facts: Facts): Loaded[] => {
   const runs = facts.run === undefined ? [] : desk.runs.lineage(facts.run);
   if (facts.parentRun !== undefined && !runs.includes(facts.parentRun)) runs.push(facts.parentRun);
-  const loaded = facts.demand ? desk.accounts.load(facts.demand.touches, runs, facts.at) : [];
+  return facts.demand ? desk.accounts.load(facts.demand.touches, runs, facts.at) : [];
+};
+
+/** What comes of a judgement at the budgets and the runs; the entry tells which engine judged. */
+export const judgeFresh = (desk: Desk, bound: Bound, facts: Facts): Judged => {
+  const foreign = runRefusal(desk, facts);
+  if (foreign) return { verdict: foreign, moves: [], used: {} };
+  const loaded = loadAccounts(desk, facts);
   const verdict = bound.judge(facts, loaded);
   const runaway = facts.refusal ? undefined : runawayOf(desk, facts, verdict.decision);
   if (!verdict.decision) return { verdict, moves: [], used: {} };
@@ -276,7 +281,7 @@ const statusRefusal = (desk: Desk, facts: Facts): Refusal | undefined => {
 };
 
 /** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
-const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
+export const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
   const facts = JSON.parse(body) as Facts;
   if (facts.refusal) return { facts, body };
   const foreign = keyRefusal(desk.agentKeys, facts);

@@ -80,13 +80,47 @@ const otherOf = (rec: JsonObject, body: JsonObject | undefined): Partial<EntryVi
   };
 };
 
+/** A search shows who and what were asked about like a decision; the rest of its record is its own. */
+const searchOf = (
+  rec: JsonObject,
+  body: { requestId?: string; traceId?: string } | undefined,
+  { named }: Lookup,
+): Partial<EntryView> => {
+  const entity = (name: string): object =>
+    rec[name] === undefined ? {} : { [name]: entityView(rec[name] as Ref, named) };
+  const action = rec["action"] as { name?: string; p?: string } | undefined;
+  const searched = rec["searched"] as Ref | undefined;
+  const run = rec["run"] as string | undefined;
+  const { search, results, complete, digest } = rec;
+  return {
+    ...entity("subject"),
+    actors: (rec["actors"] as Ref[]).map((actor) => entityView(actor, named)),
+    ...(action ? { action: action.name ?? named(action.p!)?.id ?? action.p! } : {}),
+    ...entity("resource"),
+    policy_set: rec["policy_set"] as string,
+    entities: rec["entities"] as string,
+    ...(body?.requestId === undefined ? {} : { request_id: body.requestId }),
+    ...(body?.traceId === undefined ? {} : { trace_id: body.traceId }),
+    ...(run === undefined ? {} : { run: named(run)?.id ?? run }),
+    facts: {
+      search,
+      ...(searched ? { searched: entityView(searched, named).type } : {}),
+      results,
+      complete,
+      digest,
+    },
+  };
+};
+
 const viewOf = (row: Row, lookup: Lookup): EntryView => {
   const { rec } = JSON.parse(row.leaf.toString("utf8")) as { rec: JsonObject };
   const body: unknown = row.body === null ? undefined : JSON.parse(row.body);
   const own =
     rec["kind"] === "decision"
       ? decisionOf(rec, body as Facts | undefined, lookup)
-      : otherOf(rec, body as JsonObject | undefined);
+      : rec["kind"] === "search"
+        ? searchOf(rec, body as { requestId?: string; traceId?: string } | undefined, lookup)
+        : otherOf(rec, body as JsonObject | undefined);
   const { leaf_hash, moves, ...common } = commonOf(row, rec, lookup);
   return { ...common, ...own, ...(moves ? { moves } : {}), leaf_hash };
 };

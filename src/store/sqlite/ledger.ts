@@ -26,8 +26,8 @@ import type {
   UsageQuery,
   UsageSum,
 } from "../../budget/store.ts";
-import type { Decided } from "../../decision/question.ts";
-import type { Act, Bound } from "../../decision/store.ts";
+import type { Balances, Decided, Verdict } from "../../decision/question.ts";
+import type { Act, Bound, SearchCommand } from "../../decision/store.ts";
 import type { EntityCommand, EntityPage } from "../../entity/store.ts";
 import type { Caller } from "../../identity/caller.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
@@ -57,6 +57,7 @@ import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
 import { createFacets } from "./facets.ts";
 import { createWrites } from "./writes.ts";
+import { createTryOut, searchAct, type TryOut } from "./try-out.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
 
 export type LedgerOptions = OpenOptions & {
@@ -82,6 +83,7 @@ export type Command =
   | { kind: "kill"; command: KillCommand }
   | { kind: "delegation"; command: DelegationCommand }
   | { kind: "entity"; command: EntityCommand }
+  | { kind: "search"; command: SearchCommand }
   | LedgerCommand;
 
 /** What an act came to: a refusal of one act is no failure of the commit. */
@@ -96,6 +98,10 @@ export type Ledger = {
   decide: (act: Act) => Decided[];
   /** Decides in an act that is undone. @throws Problem `ledger_unavailable` */
   tryAct: (act: Act) => Decided[];
+  /** Judges and admits questions as they would be decided now; nothing is consumed and nothing recorded. */
+  tryOut: (facts: readonly string[]) => Verdict[];
+  /** The accounts that a question touches, as they are now. */
+  balancesOf: (facts: string) => Balances;
   /** Lapses holds whose time is over; how many there were. */
   lapse: (at: Micros) => number;
   /** Takes budgets over, or says why it can't. */
@@ -212,6 +218,8 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
         return keys(desk, command.command);
       case "entity":
         return entities(desk, command.command);
+      case "search":
+        return searchAct(desk, command.command);
       case "heads":
       case "outcome":
       case "note":
@@ -303,6 +311,20 @@ const budgetOf = (book: Room["book"], id: string): Budget => {
   return budget;
 };
 
+/** What only looks fails as what writes does, but says nothing of whether writing works. */
+const read = <T>(look: () => T): T => {
+  try {
+    return look();
+  } catch (cause) {
+    throw new Problem("ledger_unavailable", "the ledger can't be read", { cause });
+  }
+};
+
+const trialsOf = (tryOut: TryOut, desk: () => Desk): Pick<Ledger, "tryOut" | "balancesOf"> => ({
+  tryOut: (facts) => read(() => tryOut.all(desk(), facts)),
+  balancesOf: (facts) => read(() => tryOut.balances(desk(), facts)),
+});
+
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
@@ -359,6 +381,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       durable(facets.catchUp);
       return readEntries(db, filter);
     },
+    ...trialsOf(createTryOut(db, bound, options.warn ?? nobody), () => room().desk),
     outbox,
     tree: rows,
     integrate: (at) => {

@@ -13,7 +13,7 @@ import type {
 } from "../../agent/store.ts";
 import type { Delegation } from "../../agent/delegation.ts";
 import type { Decided } from "../../decision/question.ts";
-import type { Act, DecisionStore } from "../../decision/store.ts";
+import type { Act, DecisionStore, SearchCommand, TrialStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
 import type { DelegationFilter } from "./delegations.ts";
 import { outboxHandlers } from "./outbox.ts";
@@ -58,6 +58,8 @@ type KeyQuery = { keyHash: string; at: number };
 export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) => unknown> => ({
   commit: (commands: Command[]) => ledger.commit(commands),
   tryAct: (act: Act) => ledger.tryAct(act),
+  tryOut: (facts: string[]) => ledger.tryOut(facts),
+  balancesOf: (facts: string) => ledger.balancesOf(facts),
   accounts: ({ budget, at, limit, after }: AccountsQuery) => ledger.accounts(budget, at, limit, after),
   grants: (budget: string) => ledger.grants(budget),
   usage: (query: UsageQuery) => ledger.usage(query),
@@ -88,6 +90,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
 });
 
 export type ThreadedLedger = DecisionStore &
+  TrialStore &
   LedgerStore &
   CallerStore &
   BudgetStore &
@@ -114,6 +117,9 @@ const batchQuestionsMax = 512;
 
 const sizeOf = (command: Command): number => (command.kind === "decide" ? command.act.facts.length : 1);
 
+/** Longest that trials wait for acts that are on their way: whoever waits for an answer goes first, but not for ever. */
+const giveWayMs = 8;
+
 /** Takes acts from the front of the queue, at least one, up to a commit's worth of questions. */
 const takeBatch = (queue: Waiting[]): Waiting[] => {
   let questions = 0;
@@ -126,6 +132,9 @@ const takeBatch = (queue: Waiting[]): Waiting[] => {
 type Called = Omit<
   ThreadedLedger,
   | "decide"
+  | "tryOut"
+  | "balancesOf"
+  | "recordSearch"
   | "changeHold"
   | "reportUsage"
   | "grant"
@@ -172,10 +181,40 @@ const callsOf = (calls: Calls): Called => ({
   revokeCaller: (name) => calls.call("revokeCaller", name),
 });
 
-/** Connects to a writer's thread. `queueActsMax` acts may wait; beyond it questions are answered `overloaded`. */
-export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: number }): ThreadedLedger => {
+type Quiet = { tell: () => void; wait: (ms: number) => Promise<void> };
+
+/** Who waits for a quiet moment, or for its time to be over. */
+const createQuiet = (): Quiet => {
+  const waiting = new Set<() => void>();
+  return {
+    tell: () => {
+      for (const go of waiting) go();
+    },
+    wait: (ms) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => go(), ms);
+        const go = (): void => {
+          clearTimeout(timer);
+          waiting.delete(go);
+          resolve();
+        };
+        waiting.add(go);
+      }),
+  };
+};
+
+type ActQueue = {
+  /** @throws Problem `overloaded` when too many wait already */
+  perform: <T>(command: Command) => Promise<T>;
+  /** Resolves when no act is on its way, or has been for long enough. */
+  gap: () => Promise<void>;
+};
+
+/** Acts on their way to the writer's thread. */
+const createQueue = (calls: Calls, queueActsMax: number): ActQueue => {
   const queue: Waiting[] = [];
   const state = { flights: 0 };
+  const quiet = createQuiet();
   const send = async (batch: Waiting[]): Promise<void> => {
     state.flights++;
     try {
@@ -193,6 +232,7 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     } finally {
       state.flights--;
       flush();
+      if (state.flights === 0) quiet.tell();
     }
   };
   const flush = (): void => {
@@ -208,7 +248,24 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
       flush();
     });
   return {
+    perform,
+    gap: async () => {
+      if (state.flights > 0) await quiet.wait(giveWayMs);
+    },
+  };
+};
+
+/** Connects to a writer's thread. `queueActsMax` acts may wait; beyond it questions are answered `overloaded`. */
+export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: number }): ThreadedLedger => {
+  const { perform, gap } = createQueue(calls, queueActsMax);
+  return {
     decide: (act) => perform<Decided[]>({ kind: "decide", act }),
+    tryOut: async (facts) => {
+      await gap();
+      return calls.call("tryOut", facts);
+    },
+    balancesOf: (facts) => calls.call("balancesOf", facts),
+    recordSearch: (command: SearchCommand) => perform<number>({ kind: "search", command }),
     changeHold: (command: HoldCommand) => perform<HoldView>({ kind: "hold", command }),
     reportUsage: (command: UsageCommand) => perform<UsageView>({ kind: "usage", command }),
     grant: (command: GrantCommand) => perform<Grant>({ kind: "grant", command }),

@@ -1,0 +1,73 @@
+/** Questions tried out against the ledger as it stands, and the entries of searches: balances are read, nothing moves. */
+import { randomBytes } from "node:crypto";
+import type { Database } from "better-sqlite3";
+import { denialOf } from "../../decision/admitted.ts";
+import type { Balances, Verdict } from "../../decision/question.ts";
+import { searchRecord } from "../../decision/record.ts";
+import type { Bound, SearchCommand } from "../../decision/store.ts";
+import { detailCommitment } from "../../ledger/entry.ts";
+import { lookAtAccounts } from "./accounts.ts";
+import { agentNames, asStands, judgeFresh, loadAccounts } from "./decide.ts";
+import type { Desk } from "./desk.ts";
+import { isDatabaseFailure } from "./failure.ts";
+
+export type TryOut = {
+  /** Tries questions with the desk of the commits; what throws in a judgement denies its question alone. */
+  all: (desk: Desk, bodies: readonly string[]) => Verdict[];
+  /** The accounts that a question touches. */
+  balances: (desk: Desk, body: string) => Balances;
+};
+
+/** A decider that only looks. `warn` hears of judgements that threw. */
+export const createTryOut = (db: Database, bound: Bound, warn: (warning: string) => void): TryOut => {
+  const accounts = lookAtAccounts(db);
+  const tryOne = (desk: Desk, body: string): Verdict => {
+    try {
+      const { facts } = asStands(desk, body);
+      return judgeFresh(desk, bound, { ...facts, dryRun: true }).verdict;
+    } catch (error) {
+      if (isDatabaseFailure(error)) throw error;
+      warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      return denialOf("policy_error", "the judgement failed");
+    }
+  };
+  return {
+    all: (desk, bodies) => {
+      const looking: Desk = { ...desk, accounts };
+      // Whatever a trial might write is refused by the database itself.
+      db.pragma("query_only = on");
+      try {
+        return bodies.map((body) => tryOne(looking, body));
+      } finally {
+        db.pragma("query_only = off");
+      }
+    },
+    balances: (desk, body) => {
+      const { facts } = asStands(desk, body);
+      const loaded = loadAccounts({ ...desk, accounts }, facts);
+      return loaded.map(({ row: _row, start: _start, touch: _touch, ...balance }) => balance);
+    },
+  };
+};
+
+/** Records a search. */
+export const searchAct = (desk: Desk, command: SearchCommand): number => {
+  const { id, at, frame, query, digest } = command;
+  const salt = randomBytes(16);
+  const { requestId, traceId } = frame;
+  return desk.append.entry({
+    id,
+    at,
+    kind: "search",
+    record: (names, detail) =>
+      searchRecord(command, names, { detail, digest: detailCommitment(salt, digest) }),
+    body: JSON.stringify({
+      query,
+      digest,
+      salt: salt.toString("base64url"),
+      ...(requestId === undefined ? {} : { requestId }),
+      ...(traceId === undefined ? {} : { traceId }),
+    }),
+    agents: agentNames(desk, frame),
+  });
+};
