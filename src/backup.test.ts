@@ -13,7 +13,7 @@ import { backUp, restore } from "./app-backup.ts";
 import { verify } from "./app-verify.ts";
 import type { Config } from "./config/config.ts";
 
-const person = "sales@example.org";
+const person = "visitor-77@example.org";
 const nobody = (): void => undefined;
 
 const ask = async ({ url }: TestService, resource = "https://www.acme.example"): Promise<void> => {

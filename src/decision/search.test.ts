@@ -141,6 +141,7 @@ const worldOf = (policies: string, known: object[]): World => {
     schemas: [file("s.cedarschema", schema)],
     entities: [file("e.json", JSON.stringify(known.map((one) => ({ attrs: {}, parents: [], ...one }))))],
     agents: file("agents.yaml", agentsFile),
+    links: undefined,
     budgets: undefined,
     prices: undefined,
     bundle: {},

@@ -6,7 +6,7 @@ import { repository, startTestService, type TestService } from "../../conformanc
 import { verify } from "../app-verify.ts";
 import { hashKey } from "../identity/key.ts";
 
-const person = "sales@example.org";
+const person = "visitor-77@example.org";
 const personal = `budgets:
   - id: person-daily-usd
     unit: usd_micros
@@ -69,7 +69,11 @@ beforeAll(async () => {
   );
   service = await startTestService({
     from: repository,
-    files: { "policies/budgets.yaml": budgets },
+    files: {
+      "policies/budgets.yaml": budgets,
+      "policies/visitors.cedar":
+        '@id("visitors") permit (principal is User, action == Action::"invoke", resource is Model);',
+    },
     yaml: `callers:\n${callers.join("\n")}\n`,
   });
   admin = readFileSync(join(service.config.data, "admin.key"), "utf8").trim();
@@ -118,7 +122,7 @@ const filesOf = (data: string): string =>
 
 test("an erased person is in no byte of the database, balances stay, and the ledger still verifies", async () => {
   const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-  const kept = await ask(10, { subject: "owner@example.org" });
+  const kept = await ask(10, { subject: "visitor-78@example.org" });
   const held = await ask(60_000, { key: "retry-1", trace });
   expect(held.body["decision"]).toBe(true);
   await send("/v1/budgets/person-daily-usd/grants", {
@@ -154,7 +158,7 @@ test("an erased person is in no byte of the database, balances stay, and the led
   expect(erased).toMatchObject({ status: 200, body: { erased: { accounts: 1 } } });
   expect(filesOf(service.config.data)).not.toContain(person);
   expect(filesOf(service.config.data)).not.toContain(trace);
-  expect(filesOf(service.config.data)).toContain("owner@example.org");
+  expect(filesOf(service.config.data)).toContain("visitor-78@example.org");
 
   const after = await account();
   const balances = (accounts: typeof before): string[] =>

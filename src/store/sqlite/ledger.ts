@@ -178,6 +178,18 @@ const undone = <T>(db: Database, desk: Desk, act: () => T): T => {
   }
 };
 
+/** Changes an agent; whoever is stopped has its open holds ended as was chosen. */
+const agentChange =
+  (change: ReturnType<typeof createAgentActs>, holds: ReturnType<typeof createHoldActs>) =>
+  ({ desk, book }: Room, command: AgentCommand): void => {
+    const changed = change(desk, command);
+    const { verb, at, caller, agent } = command;
+    const how = verb === "suspend" || verb === "revoke" ? command.holds : undefined;
+    if (!changed || how === undefined) return;
+    const ids = desk.holds.openOfAgents([agent.id, chainName(desk, agent)]);
+    holds.stop(desk, book, { ids, how, at, caller });
+  };
+
 const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
   const holds = createHoldActs(db, warn);
   const accounts = createAccountActs(db);
@@ -186,6 +198,7 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
   const decide = createDecide(db, bound, warn);
   const entities = createEntityActs(db);
   const ofLedger = createLedgerActs(db);
+  const changeAgent = agentChange(agents, holds);
   const perform = ({ desk, book }: Room, command: Command): unknown => {
     switch (command.kind) {
       case "decide":
@@ -198,16 +211,8 @@ const createPerform = (db: Database, bound: Bound, warn: (warning: string) => vo
         return accounts.grant(desk, book, command.command);
       case "adjust":
         return accounts.adjust(desk, book, command.command);
-      case "agent": {
-        const changed = agents(desk, command.command);
-        const { verb, at, caller, agent } = command.command;
-        const how = verb === "suspend" || verb === "revoke" ? command.command.holds : undefined;
-        if (changed && how !== undefined) {
-          const ids = desk.holds.openOfAgents([agent.id, chainName(desk, agent)]);
-          holds.stop(desk, book, { ids, how, at, caller });
-        }
-        return undefined;
-      }
+      case "agent":
+        return changeAgent({ desk, book }, command.command);
       case "kill": {
         const { at, caller } = command.command;
         return killAct(desk, command.command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
@@ -325,6 +330,17 @@ const trialsOf = (tryOut: TryOut, desk: () => Desk): Pick<Ledger, "tryOut" | "ba
   balancesOf: (facts) => read(() => tryOut.balances(desk(), facts)),
 });
 
+/** Commits; what was erased is then gone from the log of writes too, and `before` nothing of it may be left to be found. */
+const committer =
+  (db: Database, { before, all }: { before: () => void; all: Ledger["commit"] }): Ledger["commit"] =>
+  (commands) => {
+    const erases = commands.some(({ kind }) => kind === "erase");
+    if (erases) before();
+    const done = all(commands);
+    if (erases) db.pragma("wal_checkpoint(truncate)");
+    return done;
+  };
+
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
@@ -356,14 +372,10 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
     return faults;
   };
-  const commit = (commands: readonly Command[]): Done[] => {
-    const erases = commands.some(({ kind }) => kind === "erase");
-    if (erases) durable(facets.catchUp);
-    const done = durable(() => commitAll.immediate(commands));
-    // What was erased is to be gone from the log of writes too.
-    if (erases) db.pragma("wal_checkpoint(truncate)");
-    return done;
-  };
+  const commit = committer(db, {
+    before: () => durable(facets.catchUp),
+    all: (commands) => durable(() => commitAll.immediate(commands)),
+  });
   return {
     commit,
     decide: (act) => {
