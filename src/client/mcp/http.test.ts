@@ -215,3 +215,14 @@ test("without a PDP no call passes over HTTP", async () => {
   await proxy.close();
   files.close();
 });
+
+test("beyond this machine nobody acts as an agent without its key", async () => {
+  const start = startMcpHttp({
+    client: createClient({ baseUrl: "http://127.0.0.1:9" }),
+    agent: { type: "Agent", id: "agents/coder" },
+    server: "files",
+    upstream: "https://mcp.example.com/mcp",
+    listen: { host: "0.0.0.0", port: 0 },
+  });
+  await expect(start).rejects.toThrow(/must bear its agent's key/);
+});

@@ -224,6 +224,8 @@ const answer = async (port: Port, request: IncomingMessage, response: ServerResp
   throw new Refused(405, codes.invalidRequest, "the method is not allowed");
 };
 
+const isLoopback = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
+
 const listen = (server: Server, { host, port }: McpHttpOptions["listen"]): Promise<string> =>
   new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -237,10 +239,13 @@ const listen = (server: Server, { host, port }: McpHttpOptions["listen"]): Promi
 
 /**
  * Starts a proxy.
- * @throws TypeError for an upstream that is not safe, Error where it can't listen
+ * @throws TypeError for an upstream that is not safe, or where anyone in the network would act as one agent
+ * @throws Error where it can't listen
  */
 export const startMcpHttp = async (options: McpHttpOptions): Promise<McpHttp> => {
   checkAddress("upstream", options.upstream, false);
+  if (options.agent !== undefined && !isLoopback(options.listen.host))
+    throw new TypeError("beyond this machine, each request must bear its agent's key: name no agent");
   const port: Port = {
     options,
     sessions: createSessions(options, options.run),
