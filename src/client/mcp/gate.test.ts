@@ -226,6 +226,19 @@ describe("what a server sends", () => {
       expect(one["context"]).toMatchObject({ remit: { dry_run: true } });
   });
 
+  test("is no list where nobody can say what may be used", async () => {
+    let isDown = false;
+    const gate = gateWith({}, () => {
+      if (isDown) throw new Error("the PDP is down");
+      return true;
+    });
+    await gate.fromClient(request(1, "tools/list"));
+    isDown = true;
+    const { forward } = await gate.fromServer({ jsonrpc: "2.0", id: 1, result: { tools: [{ name: "a" }] } });
+    expect(forward).toMatchObject({ id: 1, error: { code: -32_603 } });
+    expect(forward).not.toHaveProperty("result");
+  });
+
   test("is no list where its list can't be read", async () => {
     const gate = gateWith();
     await gate.fromClient(request(1, "tools/list"));
