@@ -7,6 +7,8 @@ const config: ViteUserConfig = defineConfig({
     include: ["src/**/*.test.ts", "conformance-tests/**/*.test.ts", "bench/**/*.test.ts"],
     globalSetup: ["src/build.setup.ts"],
     pool: "forks",
+    // Most tests wait for processes and disks; vitest would use one of two cores.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },
