@@ -318,6 +318,7 @@ callers:
   - {name: auditor, oauth: {issuer: https://as.example, audience: pdp, client_id: a}, scopes: [audit]}
 issuers:
   - {issuer: https://as.example, jwks_uri: https://as.example/keys, algorithms: [ES256]}
+bundle: {file: policies.bundle.json, public_keys: [release.pem]}
 `;
 
 test("the effective configuration is printed in file form, whole, with its secrets masked", () => {
