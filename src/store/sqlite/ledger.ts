@@ -337,7 +337,11 @@ const committer =
     const erases = commands.some(({ kind }) => kind === "erase");
     if (erases) before();
     const done = all(commands);
-    if (erases) db.pragma("wal_checkpoint(truncate)");
+    if (erases) {
+      // Pages keep what once stood in them where rows were moved, whatever `secure_delete` clears: only a new file doesn't.
+      db.exec("vacuum");
+      db.pragma("wal_checkpoint(truncate)");
+    }
     return done;
   };
 
