@@ -59,13 +59,18 @@ export const createAccounts = (db: Database, opens = true): Accounts => {
     "select budget, name as account from account where id = ?",
   );
   const remembered = new Map<string, number>();
+  const names = new Map<number, { budget: string; account: string }>();
   const rowOf = (budget: string, account: string): number => {
     const key = `${budget}\n${account}`;
     const known = remembered.get(key) ?? find.get(budget, account);
     if (known === undefined && !opens) return unopened;
     const row = known ?? Number(insert.run(budget, account).lastInsertRowid);
-    if (remembered.size >= rememberedMax) remembered.clear();
+    if (remembered.size >= rememberedMax) {
+      remembered.clear();
+      names.clear();
+    }
     remembered.set(key, row);
+    names.set(row, { budget, account });
     return row;
   };
   return {
@@ -105,7 +110,7 @@ export const createAccounts = (db: Database, opens = true): Accounts => {
           });
       }
     },
-    name: (row) => named.get(row)!,
+    name: (row) => names.get(row) ?? named.get(row)!,
     find: (budget, account) => find.get(budget, account),
     open: rowOf,
   };
