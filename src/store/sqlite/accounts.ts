@@ -1,5 +1,5 @@
 /** Accounts and their windows: balances as they are, and moves of consumption, inside the act's transaction. */
-import type { Database } from "better-sqlite3";
+import type { Database, Statement } from "better-sqlite3";
 import { accountsOf } from "../../budget/account.ts";
 import type { Balance, Touch } from "../../budget/budget.ts";
 import type { Micros } from "../../kit/clock.ts";
@@ -38,26 +38,37 @@ const unopened = -1;
 /** Accounts for who only looks: none is opened. */
 export const lookAtAccounts = (db: Database): Accounts => createAccounts(db, false);
 
-/** `remembered` holds only rows that were committed or are written in this act: make another after a rollback. */
-export const createAccounts = (db: Database, opens = true): Accounts => {
-  const find = db
-    .prepare<[string, string], number>("select id from account where budget = ? and name = ?")
-    .pluck();
-  const insert = db.prepare("insert into account (budget, name) values (?, ?)");
-  const sum = db.prepare<[number, Micros, Micros], { used: number; held: number }>(
+type Statements = {
+  find: Statement<[string, string], number>;
+  insert: Statement<[string, string]>;
+  sum: Statement<[number, Micros, Micros], { used: number; held: number }>;
+  grants: Statement<[string, string, Micros, Micros], number>;
+  upsert: Statement<[number, Micros, number, number], { used: number; held: number }>;
+  named: Statement<[number], { budget: string; account: string }>;
+};
+
+const statementsOf = (db: Database): Statements => ({
+  find: db.prepare<[string, string], number>("select id from account where budget = ? and name = ?").pluck(),
+  insert: db.prepare("insert into account (budget, name) values (?, ?)"),
+  sum: db.prepare<[number, Micros, Micros], { used: number; held: number }>(
     "select coalesce(sum(used), 0) as used, coalesce(sum(held), 0) as held from period where account = ? and start between ? and ?",
-  );
-  const grants = db
+  ),
+  grants: db
     .prepare<[string, string, Micros, Micros], number>(
       "select coalesce(sum(amount), 0) from budget_grant where budget = ? and account = ? and from_at <= ? and until_at > ?",
     )
-    .pluck();
-  const upsert = db.prepare<[number, Micros, number, number], { used: number; held: number }>(
+    .pluck(),
+  upsert: db.prepare<[number, Micros, number, number], { used: number; held: number }>(
     "insert into period (account, start, used, held) values (?, ?, ?, ?) on conflict do update set used = used + excluded.used, held = held + excluded.held returning used, held",
-  );
-  const named = db.prepare<[number], { budget: string; account: string }>(
+  ),
+  named: db.prepare<[number], { budget: string; account: string }>(
     "select budget, name as account from account where id = ?",
-  );
+  ),
+});
+
+/** `remembered` holds only rows that were committed or are written in this act: make another after a rollback. */
+export const createAccounts = (db: Database, opens = true): Accounts => {
+  const { find, insert, sum, grants, upsert, named } = statementsOf(db);
   const remembered = new Map<string, number>();
   const names = new Map<number, { budget: string; account: string }>();
   const rowOf = (budget: string, account: string): number => {

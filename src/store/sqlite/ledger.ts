@@ -330,20 +330,34 @@ const trialsOf = (tryOut: TryOut, desk: () => Desk): Pick<Ledger, "tryOut" | "ba
   balancesOf: (facts) => read(() => tryOut.balances(desk(), facts)),
 });
 
-/** Commits; what was erased is then gone from the log of writes too, and `before` nothing of it may be left to be found. */
-const committer =
-  (db: Database, { before, all }: { before: () => void; all: Ledger["commit"] }): Ledger["commit"] =>
-  (commands) => {
-    const erases = commands.some(({ kind }) => kind === "erase");
-    if (erases) before();
-    const done = all(commands);
-    if (erases) {
+/**
+ * Commits; what was erased is then gone from the file and its log of writes too, and `before` nothing of it may be left to
+ * be found. Where the file can't be written anew (that takes as much space again), the next commit tries again.
+ */
+const committer = (
+  db: Database,
+  { before, all, warn }: { before: () => void; all: Ledger["commit"]; warn: (warning: string) => void },
+): Ledger["commit"] => {
+  let due = false;
+  const scrub = (): void => {
+    try {
       // Pages keep what once stood in them where rows were moved, whatever `secure_delete` clears: only a new file doesn't.
       db.exec("vacuum");
       db.pragma("wal_checkpoint(truncate)");
+      due = false;
+    } catch (error) {
+      warn(`what was erased may still stand in the file: ${String(error)}`);
     }
+  };
+  return (commands) => {
+    const erases = commands.some(({ kind }) => kind === "erase");
+    if (erases) before();
+    const done = all(commands);
+    due ||= erases;
+    if (due) scrub();
     return done;
   };
+};
 
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
@@ -379,6 +393,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   const commit = committer(db, {
     before: () => durable(facets.catchUp),
     all: (commands) => durable(() => commitAll.immediate(commands)),
+    warn: options.warn ?? nobody,
   });
   return {
     commit,
