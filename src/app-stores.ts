@@ -24,7 +24,8 @@ import type {
   LedgerStore,
 } from "./ledger/store.ts";
 import type { LogSource } from "./ledger/log-source.ts";
-import { type Done, type Ledger, openLedger } from "./store/sqlite/ledger.ts";
+import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
+import type { Done } from "./store/sqlite/perform.ts";
 import { type Holder, tryLockData } from "./store/sqlite/lock.ts";
 
 export type Stores = {

@@ -14,7 +14,8 @@ import type { Act } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { uuidv7 } from "../../kit/id.ts";
 import type { JsonValue } from "../../kit/json.ts";
-import { type Command, type Done, type Ledger, openLedger } from "./ledger.ts";
+import { type Ledger, openLedger } from "./ledger.ts";
+import type { Command, Done } from "./perform.ts";
 
 export const second: Micros = 1_000_000;
 export const minute: Micros = 60 * second;

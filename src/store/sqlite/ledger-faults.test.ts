@@ -6,7 +6,8 @@ import { tempDir } from "../../../conformance-tests/service.ts";
 import type { Facts, Named, Verdict } from "../../decision/question.ts";
 import type { Bound } from "../../decision/store.ts";
 import { leafBytesMax } from "../../ledger/entry.ts";
-import { type Command, openLedger, type Ledger } from "./ledger.ts";
+import { openLedger, type Ledger } from "./ledger.ts";
+import type { Command } from "./perform.ts";
 
 const verdict: Verdict = {
   decision: true,

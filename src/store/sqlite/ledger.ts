@@ -3,62 +3,41 @@
  * inside one transaction; what a caller is told was committed and synced before.
  */
 import type { Database } from "better-sqlite3";
-import type {
-  AgentCommand,
-  AgentKey,
-  DelegationCommand,
-  KeptAgents,
-  KeyCommand,
-  Kill,
-  KillCommand,
-} from "../../agent/store.ts";
+import type { AgentKey, KeptAgents, Kill } from "../../agent/store.ts";
 import type { Delegation } from "../../agent/delegation.ts";
 import type { Alert } from "../../alert/alert.ts";
 import { type Sink, sinksFor } from "../../alert/sink.ts";
 import type { Budget } from "../../budget/budget.ts";
-import type {
-  AccountView,
-  AdjustCommand,
-  Grant,
-  GrantCommand,
-  HoldCommand,
-  UsageCommand,
-  UsageQuery,
-  UsageSum,
-} from "../../budget/store.ts";
+import type { AccountView, Grant, UsageQuery, UsageSum } from "../../budget/store.ts";
 import type { Balances, Decided, Verdict } from "../../decision/question.ts";
-import type { Act, Bound, SearchCommand } from "../../decision/store.ts";
-import type { EntityCommand, EntityPage } from "../../entity/store.ts";
+import type { Act, Bound } from "../../decision/store.ts";
+import type { EntityPage } from "../../entity/store.ts";
 import type { Caller } from "../../identity/caller.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import type { Micros } from "../../kit/clock.ts";
-import { Problem, type ProblemCode } from "../../kit/problem.ts";
+import { Problem } from "../../kit/problem.ts";
 import type { EntryFilter, EntryShown, EntryView } from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
 import { activationRows, putInForce, type ActivationRows } from "./activations.ts";
-import { agentKeyRows, createKeyActs, keyStanding } from "./agent-keys.ts";
-import { agentRows, chainName, createAgentActs } from "./agents.ts";
-import { createAccountActs } from "./account-acts.ts";
+import { agentKeyRows, keyStanding } from "./agent-keys.ts";
+import { agentRows } from "./agents.ts";
 import { createAccountViews } from "./account-views.ts";
 import { type BalanceFault, auditBalances } from "./audit.ts";
 import { type BookFault, keepBook } from "./book.ts";
 import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
-import { createDecide } from "./decide.ts";
-import { createDelegations, delegationAct, type DelegationFilter } from "./delegations.ts";
+import { createDelegations, type DelegationFilter } from "./delegations.ts";
 import { createDesk, type Desk } from "./desk.ts";
-import { createEntityActs, entityPages } from "./entities.ts";
+import { entityPages } from "./entities.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries, readEntry } from "./entries.ts";
-import { isDatabaseFailure } from "./failure.ts";
-import { createKills, killAct } from "./kills.ts";
-import { createHoldActs } from "./hold-acts.ts";
-import { createLedgerActs, type LedgerCommand } from "./ledger-acts.ts";
+import { createKills } from "./kills.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
 import { createFacets } from "./facets.ts";
 import { createWrites } from "./writes.ts";
-import { createTryOut, searchAct, type TryOut } from "./try-out.ts";
+import { createTryOut, type TryOut } from "./try-out.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
+import { type Command, createPerform, type Done, type Room } from "./perform.ts";
 
 export type LedgerOptions = OpenOptions & {
   /** Told of judgements that threw: each denied its own question. */
@@ -70,24 +49,6 @@ export type LedgerOptions = OpenOptions & {
   /** The keys that sign the tree; without them the tree is read only. */
   tree?: TreeOptions;
 };
-
-/** One act of a commit. */
-export type Command =
-  | { kind: "decide"; act: Act }
-  | { kind: "hold"; command: HoldCommand }
-  | { kind: "usage"; command: UsageCommand }
-  | { kind: "grant"; command: GrantCommand }
-  | { kind: "adjust"; command: AdjustCommand }
-  | { kind: "agent"; command: AgentCommand }
-  | { kind: "agent_key"; command: KeyCommand }
-  | { kind: "kill"; command: KillCommand }
-  | { kind: "delegation"; command: DelegationCommand }
-  | { kind: "entity"; command: EntityCommand }
-  | { kind: "search"; command: SearchCommand }
-  | LedgerCommand;
-
-/** What an act came to: a refusal of one act is no failure of the commit. */
-export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
 
 export type Ledger = {
   /**
@@ -144,120 +105,6 @@ export type Ledger = {
   /** Bounds the file anew, in pages. */
   bound: (pagesMax: number) => void;
   close: () => void;
-};
-
-const problemOf = ({ code, detail, field }: Problem): Done => ({
-  problem: field === undefined ? { code, detail } : { code, detail, field },
-});
-
-const instantOf = (command: Command): Micros =>
-  command.kind === "decide" ? command.act.at : command.command.at;
-
-/** What acts work with from one commit to the next. */
-type Room = { desk: Desk; book: ReadonlyMap<string, Budget> };
-
-type Perform = {
-  /** Decides, and takes everything back. */
-  undone: (room: Room, act: Act) => Decided[];
-  all: (room: Room, commands: readonly Command[]) => Done[];
-  lapse: (room: Room, at: Micros) => number;
-};
-
-/** Does something in a transaction that is taken back, with all that the desk remembers of it. */
-const undone = <T>(db: Database, desk: Desk, act: () => T): T => {
-  const next = desk.append.next();
-  db.exec("begin immediate");
-  try {
-    return act();
-  } catch (cause) {
-    if (cause instanceof Problem) throw cause;
-    throw new Problem("ledger_unavailable", "nothing can be tried: the ledger can't be written", { cause });
-  } finally {
-    if (db.inTransaction) db.exec("rollback");
-    desk.renew(next);
-  }
-};
-
-/** Changes an agent; whoever is stopped has its open holds ended as was chosen. */
-const agentChange =
-  (change: ReturnType<typeof createAgentActs>, holds: ReturnType<typeof createHoldActs>) =>
-  ({ desk, book }: Room, command: AgentCommand): void => {
-    const changed = change(desk, command);
-    const { verb, at, caller, agent } = command;
-    const how = verb === "suspend" || verb === "revoke" ? command.holds : undefined;
-    if (!changed || how === undefined) return;
-    const ids = desk.holds.openOfAgents([agent.id, chainName(desk, agent)]);
-    holds.stop(desk, book, { ids, how, at, caller });
-  };
-
-const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
-  const holds = createHoldActs(db, warn);
-  const accounts = createAccountActs(db);
-  const keys = createKeyActs(db);
-  const agents = createAgentActs(db);
-  const decide = createDecide(db, bound, warn);
-  const entities = createEntityActs(db);
-  const ofLedger = createLedgerActs(db);
-  const changeAgent = agentChange(agents, holds);
-  const perform = ({ desk, book }: Room, command: Command): unknown => {
-    switch (command.kind) {
-      case "decide":
-        return decide(desk, command.act);
-      case "hold":
-        return holds.change(desk, book, command.command);
-      case "usage":
-        return accounts.report(desk, command.command);
-      case "grant":
-        return accounts.grant(desk, book, command.command);
-      case "adjust":
-        return accounts.adjust(desk, book, command.command);
-      case "agent":
-        return changeAgent({ desk, book }, command.command);
-      case "kill": {
-        const { at, caller } = command.command;
-        return killAct(desk, command.command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
-      }
-      case "delegation":
-        return delegationAct(desk, command.command);
-      case "agent_key":
-        return keys(desk, command.command);
-      case "entity":
-        return entities(desk, command.command);
-      case "search":
-        return searchAct(desk, command.command);
-      case "heads":
-      case "outcome":
-      case "note":
-      case "erase":
-      case "ledger_key":
-        return ofLedger(desk, command);
-    }
-  };
-  const attempt = db.transaction(perform);
-  /** An act that is refused, or that breaks, is undone alone; what the database refuses fails the commit. */
-  const done = (room: Room, command: Command): Done => {
-    // A decision guards each of its own questions.
-    if (command.kind === "decide") return { value: perform(room, command) };
-    const next = room.desk.append.next();
-    try {
-      return { value: attempt(room, command) };
-    } catch (error) {
-      if (isDatabaseFailure(error)) throw error;
-      room.desk.renew(next);
-      if (error instanceof Problem) return problemOf(error);
-      warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
-      return problemOf(new Problem("internal", "the act broke and was undone"));
-    }
-  };
-  return {
-    undone: ({ desk }, act) => undone(db, desk, () => decide(desk, act)),
-    all: (room, commands) => {
-      // What has lapsed by now stands in nobody's way.
-      holds.lapse(room.desk, room.book, Math.max(0, ...commands.map(instantOf)));
-      return commands.map((command) => done(room, command));
-    },
-    lapse: ({ desk, book }, at) => holds.lapse(desk, book, at),
-  };
 };
 
 /** What needs no more than the file. */

@@ -48,7 +48,8 @@ import type {
   UsageQuery,
   UsageView,
 } from "../../budget/store.ts";
-import type { Command, Done, Ledger } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Command, Done } from "./perform.ts";
 
 type AccountsQuery = { budget: string; at: number; limit: number; after: string };
 
