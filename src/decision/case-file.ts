@@ -42,8 +42,9 @@ const reasonNames: Record<Reason, true> = {
   already_finished: true,
   all_or_nothing: true,
 };
+/** Every decision reason. */
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of the record above
-const reasons = Object.keys(reasonNames) as Reason[];
+export const reasons: Reason[] = Object.keys(reasonNames) as Reason[];
 
 const text = z.string().min(1);
 const object = z.custom<JsonObject>(isObject, "expected an object");

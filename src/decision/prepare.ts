@@ -305,8 +305,8 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
 
 /** Those of its budgets that Cedar must be told of: a policy may look at them. */
 const seenOf = ({ head }: World, demand: Facts["demand"]): Pick<Facts, "budgetsSeen"> => {
-  const touched = new Set(demand?.touches.map(({ budget }) => budget));
-  const budgetsSeen = head.budgetsSeen.filter((id) => touched.has(id));
+  if (!demand) return {};
+  const budgetsSeen = head.budgetsSeen.filter((id) => demand.touches.some(({ budget }) => budget === id));
   return budgetsSeen.length === 0 ? {} : { budgetsSeen };
 };
 

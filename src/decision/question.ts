@@ -2,6 +2,7 @@
 import type { Balance, Consumption, Containment, Demand } from "../budget/budget.ts";
 import type { Admission } from "../budget/admit.ts";
 import type { RunawayRules } from "../budget/runaway.ts";
+import type { TokenReason } from "../identity/token-refusal.ts";
 import type { CedarAsk, Uid } from "../kit/cedar-json.ts";
 import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
@@ -23,6 +24,7 @@ export type Question = {
 
 /** Why a decision came out as it did: the codes of the wire format. */
 export type Reason =
+  | TokenReason
   | "policy_permit"
   | "policy_forbid"
   | "no_permit"
@@ -37,17 +39,6 @@ export type Reason =
   | "agent_revoked"
   | "agent_expired"
   | "identity_mismatch"
-  | "token_audience"
-  | "token_issuer"
-  | "token_type"
-  | "token_algorithm"
-  | "token_expired"
-  | "token_not_yet_valid"
-  | "token_crit"
-  | "token_replayed"
-  | "token_proof"
-  | "token_keys_unreachable"
-  | "chain_too_deep"
   | "delegation_denied"
   | "estimate_required"
   | "unpriced"
