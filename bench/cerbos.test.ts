@@ -2,25 +2,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../conformance-tests/service.ts";
 import { createClient, type Decision, Denied, type Question } from "../src/client/index.ts";
+import { freePort } from "./server-process.ts";
 
 const peers = fileURLToPath(new URL("peers/", import.meta.url));
 // Not the script that starts it: ended, that would leave it behind.
 const name = `cerbos-${process.platform}-${process.arch}`;
 const binary = `${peers}node_modules/@cerbos/${name}/${name}`;
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-};
 
 const ask = (id: string, name: string, record = "record-1"): Question => ({
   subject: { type: "user", id },

@@ -30,7 +30,7 @@ const question: Question = {
 };
 
 const variants = {
-  "bare Hono": () => ["--import", "tsx", "bench/bare-hono.ts"],
+  "bare Hono": () => ["--import", "tsx", "bench/baseline.ts"],
   Remit: (data: string) => ["dist/cli/main.js", "serve", "--listen", "127.0.0.1:0", "--data", data],
 };
 type Variant = keyof typeof variants;
