@@ -25,7 +25,7 @@ export const entityRecord = (
   pseudonyms: Pseudonyms,
 ): JsonObject => {
   if (!typeKnown) return { p: pseudonyms("type", type, id) };
-  return personal || !nameFits(id) ? { type, p: pseudonyms("entity", type, id) } : { type, id };
+  return personal || !nameFits(id) ? { p: pseudonyms("entity", type, id), type } : { id, type };
 };
 
 /** Lists of names, bounded: what doesn't fit is told by number and digest. */
@@ -49,11 +49,11 @@ export const movesRecord = (moves: readonly RecordedMove[], pseudonyms: Pseudony
     ? {}
     : {
         moves: moves.map(({ budget, account, start, used, held }) => ({
-          budget,
           account: pseudonyms("account", budget, account),
+          budget,
+          ...(held === 0 ? {} : { held }),
           start,
           ...(used === 0 ? {} : { used }),
-          ...(held === 0 ? {} : { held }),
         })),
       };
 
@@ -133,30 +133,32 @@ export const recordOf = (
 ): JsonObject => {
   const actors = facts.actors.map((actor) => entityRecord(actor, pseudonyms));
   const obligations = [...new Set(verdict.obligations.map(({ type }) => type))].sort();
+  // In the order of the canonical form, which is then written as it stands.
   return {
-    v: 1,
-    kind: "decision",
-    id: facts.id,
-    ts: isoMicros(facts.at),
-    caller: facts.caller,
-    subject: entityRecord(facts.subject, pseudonyms),
-    actors,
     action: actionRecord(facts.action, pseudonyms),
-    resource: entityRecord(facts.resource, pseudonyms),
+    actors,
+    ...(facts.batch ? { batch: facts.batch.id } : {}),
+    caller: facts.caller,
+    config: facts.config,
     decision: verdict.decision ? "permit" : "deny",
-    reason: verdict.reason,
+    detail,
+    ...(facts.dryRun ? { dry_run: true } : {}),
+    engine,
+    entities: facts.entities,
+    id: facts.id,
+    ...(facts.batch ? { item: facts.batch.item } : {}),
+    kind: "decision",
+    ...(facts.labels.length === 0 ? {} : { labels: boundedNames(facts.labels) }),
+    ...movesRecord(moves, pseudonyms),
+    ...(obligations.length === 0 ? {} : { obligations: boundedNames(obligations) }),
     policies: boundedNames(verdict.policies),
     policy_set: facts.policySet,
-    entities: facts.entities,
-    config: facts.config,
-    engine,
-    detail,
-    ...(facts.batch ? { batch: facts.batch.id, item: facts.batch.item } : {}),
-    ...(facts.dryRun ? { dry_run: true } : {}),
+    reason: verdict.reason,
     ...(replayOf === undefined ? {} : { replay_of: replayOf }),
-    ...movesRecord(moves, pseudonyms),
+    resource: entityRecord(facts.resource, pseudonyms),
     ...(facts.run === undefined ? {} : { run: pseudonyms("run", "", facts.run) }),
-    ...(facts.labels.length === 0 ? {} : { labels: boundedNames(facts.labels) }),
-    ...(obligations.length === 0 ? {} : { obligations: boundedNames(obligations) }),
+    subject: entityRecord(facts.subject, pseudonyms),
+    ts: isoMicros(facts.at),
+    v: 1,
   };
 };

@@ -2,13 +2,14 @@
 import type { Context } from "hono";
 import { JsonError, type JsonValue, parseJson } from "../kit/json.ts";
 import { Problem } from "../kit/problem.ts";
+import { header } from "./headers.ts";
 
 export type BodyLimits = { bodyBytesMax: number; jsonDepthMax: number };
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const checkType = (c: Context): void => {
-  const [type, ...parameters] = (c.req.header("content-type") ?? "").split(";");
+  const [type, ...parameters] = (header(c, "content-type") ?? "").split(";");
   const charset = parameters
     .map((part) => part.trim().toLowerCase())
     .find((part) => part.startsWith("charset="));
@@ -18,7 +19,7 @@ const checkType = (c: Context): void => {
     });
   if (charset !== undefined && !/^charset="?utf-8"?$/.test(charset))
     throw new Problem("unsupported_content_type", "the charset must be utf-8", { field: "content-type" });
-  const encoding = c.req.header("content-encoding");
+  const encoding = header(c, "content-encoding");
   if (encoding !== undefined && encoding.toLowerCase() !== "identity")
     throw new Problem("unsupported_content_type", "content encodings are not supported", {
       field: "content-encoding",
@@ -41,7 +42,7 @@ const readCounted = async (stream: ReadableStream<Uint8Array>, limit: number): P
 };
 
 const readBytes = async (c: Context, limit: number): Promise<Uint8Array> => {
-  const declared = c.req.header("content-length");
+  const declared = header(c, "content-length");
   if (declared !== undefined) {
     if (Number(declared) > limit) throw tooLarge(limit);
     return new Uint8Array(await c.req.arrayBuffer());

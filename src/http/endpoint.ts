@@ -5,6 +5,7 @@ import { Problem } from "../kit/problem.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { type Answer, problemAnswer } from "./answer.ts";
+import { header } from "./headers.ts";
 
 export type Request = { requestId: string; traceId?: string; idempotencyKey?: string };
 
@@ -20,12 +21,11 @@ const requestIdPattern = /^[\x20-\x7e]{1,256}$/;
 const traceparent =
   /^(?!ff)(?:00(?=.{53}$)|(?!00)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
-const traceIdOf = (c: Context): string | undefined =>
-  traceparent.exec(c.req.header("traceparent") ?? "")?.[1];
+const traceIdOf = (c: Context): string | undefined => traceparent.exec(header(c, "traceparent") ?? "")?.[1];
 
 /** @throws Problem `invalid_request` for a key that no one would recognise again */
 const idempotencyKeyOf = (c: Context): string | undefined => {
-  const key = c.req.header("idempotency-key");
+  const key = header(c, "idempotency-key");
   if (key !== undefined && !requestIdPattern.test(key))
     throw new Problem("invalid_request", "Idempotency-Key must be 1 to 256 visible ASCII characters", {
       field: "idempotency-key",
@@ -38,7 +38,7 @@ export const handlerOf =
   (log: Logger, metrics: Metrics) =>
   (endpoint: Endpoint): Handler =>
   async (c) => {
-    const given = c.req.header("x-request-id");
+    const given = header(c, "x-request-id");
     const acceptable = given === undefined || requestIdPattern.test(given);
     const requestId = acceptable ? (given ?? randomUUID()) : randomUUID();
     const traceId = traceIdOf(c);

@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import type { Caller, Scope } from "../identity/caller.ts";
 import { Problem } from "../kit/problem.ts";
+import { header, headerNames } from "./headers.ts";
 
 export type GuardParts = {
   authenticate: (authorization: string) => Caller | Promise<Caller>;
@@ -31,11 +32,11 @@ const loopbackHost = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
 
 /** A web page or a proxy that relays strangers must not pass for this machine. */
 const checkLoopback = (c: Context): void => {
-  if (!loopbackHost.test(c.req.header("host") ?? ""))
+  if (!loopbackHost.test(header(c, "host") ?? ""))
     throw new Problem("forbidden", "without callers, only requests to a loopback host are answered", {
       field: "host",
     });
-  const foreign = Object.keys(c.req.header()).find((name) => relayed.test(name));
+  const foreign = [...headerNames(c)].find((name) => relayed.test(name));
   if (foreign !== undefined)
     throw new Problem("forbidden", "without callers, relayed requests are not answered", { field: foreign });
 };
@@ -44,7 +45,7 @@ const unauthenticated = (): Problem =>
   new Problem("unauthenticated", "an API key or access token is required");
 
 const identify = async (c: Context, { authenticate, open }: GuardParts): Promise<Caller> => {
-  const authorization = c.req.header("authorization");
+  const authorization = header(c, "authorization");
   if (authorization !== undefined) return authenticate(authorization);
   if (!open()) throw unauthenticated();
   checkLoopback(c);

@@ -1,10 +1,10 @@
 /** Appends entries: the next index, the links of its chains, leaf, detail and index rows, inside the act's transaction. */
-import { randomBytes } from "node:crypto";
 import type { Database } from "better-sqlite3";
 import type { Pseudonyms } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
+import { freshBytes } from "../../kit/random.ts";
 import { detailCommitment, leafBytesMax, leafHash, leafOf, nameFits } from "../../ledger/entry.ts";
 import { createChains } from "./chains.ts";
 import { createPseudonyms } from "./pseudonyms.ts";
@@ -63,7 +63,7 @@ export const createAppend = (db: Database, from: number): Append => {
   let next = from;
   const entry: Append["entry"] = ({ id, at, kind, record, body, agents, labels = [], denied = false }) => {
     const index = next++;
-    const salt = randomBytes(16);
+    const salt = freshBytes(16);
     const rec = record(names, detailCommitment(salt, body));
     const keys = [
       ...agents.map((agent) => `agent:${chainName(agent)}`),

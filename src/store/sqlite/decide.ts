@@ -1,5 +1,4 @@
 /** The decision as an act: judged, admitted, debited and recorded in one go, inside one transaction. */
-import { randomBytes } from "node:crypto";
 import type { Database } from "better-sqlite3";
 import type { Admission } from "../../budget/admit.ts";
 import type { Balance, Consumption, Demand } from "../../budget/budget.ts";
@@ -18,6 +17,7 @@ import type { Decided, Facts, Refusal, Verdict } from "../../decision/question.t
 import { recordOf } from "../../decision/record.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
+import { freshBytes } from "../../kit/random.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
 import { keyRefusal } from "./agent-keys.ts";
 import { type Contain, createContain } from "./contain.ts";
@@ -113,7 +113,7 @@ const debit = (
       Object.entries(admission.amounts).filter(([unit]) => !countedUnits.has(unit)),
     );
     // Whoever knows the id may settle, where callers aren't told apart: it can't be guessed.
-    const id = `hold_${randomBytes(18).toString("base64url")}`;
+    const id = `hold_${freshBytes(18).toString("base64url")}`;
     const expiresAt = facts.at + demand.holdTtlMs * 1000;
     desk.holds.insert({
       id,

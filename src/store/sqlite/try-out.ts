@@ -1,11 +1,11 @@
 /** Questions tried out against the ledger as it stands, and the entries of searches: balances are read, nothing moves. */
-import { randomBytes } from "node:crypto";
 import type { Database } from "better-sqlite3";
 import { denialOf } from "../../decision/admitted.ts";
 import type { Balances, Verdict } from "../../decision/question.ts";
 import { searchRecord } from "../../decision/record.ts";
 import type { Bound, SearchCommand } from "../../decision/store.ts";
 import { detailCommitment } from "../../ledger/entry.ts";
+import { freshBytes } from "../../kit/random.ts";
 import { lookAtAccounts } from "./accounts.ts";
 import { agentNames, asStands, judgeFresh, loadAccounts } from "./decide.ts";
 import type { Desk } from "./desk.ts";
@@ -53,7 +53,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
 /** Records a search. */
 export const searchAct = (desk: Desk, command: SearchCommand): number => {
   const { id, at, frame, query, digest } = command;
-  const salt = randomBytes(16);
+  const salt = freshBytes(16);
   const { requestId, traceId } = frame;
   return desk.append.entry({
     id,
