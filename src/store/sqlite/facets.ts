@@ -44,7 +44,8 @@ export const createFacets = (db: Database): Facets => {
   const { idOf, forget } = createIds(db);
   const state = db.prepare<[], { size: number; disorder: Micros }>("select size, disorder from search");
   const rows = db.prepare<[number], Row>(
-    `select e.idx, e.at, e.leaf, json_extract(d.body, '$.traceId') as trace
+    `select e.idx, e.at, e.leaf,
+       case when instr(d.body, '"traceId":') > 0 then json_extract(d.body, '$.traceId') end as trace
      from entry e left join detail d on d.idx = e.idx where e.idx >= ? order by e.idx limit ${stepEntries}`,
   );
   const latestBefore = db.prepare<[number], Micros | null>("select max(at) from entry where idx < ?").pluck();
