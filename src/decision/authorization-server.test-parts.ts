@@ -1,4 +1,5 @@
 /** A real authorization server (oidc-provider) for tests: what it issues is genuine, and it can go away. */
+import { X509Certificate } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JWK, jwtVerify } from "jose";
@@ -25,7 +26,7 @@ export type AuthorizationServer = {
 
 export const secretOf = (client: string): string => `secret-of-${client}`;
 
-const clientIds = ["orchestrator", "worker", "stranger", "webapp", "remit"];
+const clientIds = ["orchestrator", "worker", "stranger", "webapp", "remit", "certified"];
 
 const clients = clientIds.map((client_id) => ({
   client_id,
@@ -34,6 +35,7 @@ const clients = clientIds.map((client_id) => ({
   redirect_uris: [],
   response_types: [],
   id_token_signed_response_alg: "ES256" as const,
+  tls_client_certificate_bound_access_tokens: client_id === "certified",
 }));
 
 const resourceServer = (
@@ -88,6 +90,15 @@ export const startAuthorizationServer = async (): Promise<AuthorizationServer> =
       devInteractions: { enabled: false },
       dPoP: { enabled: true },
       introspection: { enabled: true },
+      // As behind a proxy that ends TLS and forwards the certificate (RFC 9440).
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        getCertificate: (ctx) => {
+          const der = /^:(.+):$/.exec(ctx.get("client-cert"))?.[1];
+          return der === undefined ? undefined : new X509Certificate(Buffer.from(der, "base64"));
+        },
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => jwtResource,

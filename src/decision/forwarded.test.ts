@@ -12,6 +12,7 @@ import {
   until,
 } from "../../conformance-tests/service.ts";
 import { sha256 } from "../kit/digest.ts";
+import { asField, otherCertificate, workerCertificate } from "../identity/certificates.test-parts.ts";
 import { hashKey } from "../identity/key.ts";
 import { openDatabase } from "../store/sqlite/open.ts";
 import {
@@ -47,6 +48,7 @@ const agentsOf = (issuer: string, orchestrator = "active"): string => `
 agents:
   - { id: orchestrator-agent, status: ${orchestrator}, recognised_by: [{ issuer: "${issuer}", client_id: orchestrator }] }
   - { id: worker-agent, recognised_by: [{ issuer: "${issuer}", client_id: worker }] }
+  - { id: certified-agent, recognised_by: [{ issuer: "${issuer}", client_id: certified }] }
   - { id: other-agent, recognised_by: [{ issuer: "https://other.example.org", client_id: stranger }] }
 `;
 
@@ -416,6 +418,27 @@ test("an agent's key goes together with a token for whom it acts", async () => {
   expect(await outcome({ agent: "orchestrator-agent", tokens })).toBe("identity_mismatch");
   expect(await outcome({ subject: "User::bob", agent: "worker-agent", tokens })).toBe("identity_mismatch");
   expect(await outcome({ agent: "worker-agent", tokens: { agent }, caller: "strict" })).toBe("403 forbidden");
+});
+
+test("a token that is bound to a client certificate is proven by it, and is none for a bearer", async () => {
+  const issued = await as.token(
+    "certified",
+    { grant_type: "client_credentials" },
+    { "Client-Cert": asField(workerCertificate) },
+  );
+  const agent = issued["access_token"]!;
+  const asked = { subject: "Agent::certified-agent", action: "proven" };
+  const client_cert = asField(workerCertificate);
+  expect(await outcome({ ...asked, tokens: { agent, client_cert } })).toBe("permit");
+  const [, payload] = agent.split(".");
+  const { cnf } = JSON.parse(Buffer.from(payload!, "base64url").toString()) as { cnf: object };
+  expect(Object.keys(cnf)).toEqual(["x5t#S256"]);
+  expect(await outcome({ ...asked, tokens: { agent, ...cnf } })).toBe("permit");
+  expect(await outcome({ ...asked, tokens: { agent } })).toBe("token_proof");
+  const other = asField(otherCertificate);
+  expect(await outcome({ ...asked, tokens: { agent, client_cert: other } })).toBe("token_proof");
+  expect(await outcome({ ...asked, action: "borne", tokens: { agent } })).toBe("token_proof");
+  expect(await outcome({ ...asked, tokens: { client_cert } })).toBe("token_proof");
 });
 
 describe("what is malformed is told without the token", () => {

@@ -72,7 +72,7 @@ export type Assurance = "asserted" | "bearer" | "proof";
 
 /** What is kept of a token. */
 export type TokenRecord = {
-  slot: "subject" | "agent" | "dpop" | "wit" | "wpt";
+  slot: "subject" | "agent" | "dpop" | "wit" | "wpt" | "client_cert" | "x5t#S256";
   /** `sha256:` and 64 hexadecimal digits over the token. */
   digest: string;
   kind?: string;

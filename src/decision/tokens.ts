@@ -6,7 +6,20 @@ import { isObject } from "../kit/json.ts";
 import { Problem } from "../kit/problem.ts";
 import type { Question, TokenRecord } from "./question.ts";
 
-const names = ["subject", "agent", "dpop", "wit", "wpt", "method", "url"] as const;
+/** What may be in it, and what it is called from there on. */
+const names = {
+  subject: "subject",
+  agent: "agent",
+  dpop: "dpop",
+  wit: "wit",
+  wpt: "wpt",
+  client_cert: "clientCertificate",
+  "x5t#S256": "clientCertificateThumbprint",
+  method: "method",
+  url: "url",
+} as const satisfies Record<string, keyof ForwardedTokens>;
+
+const isName = (name: string): name is keyof typeof names => Object.hasOwn(names, name);
 
 const lengthMax = 8192;
 
@@ -28,7 +41,7 @@ export const takeTokens = (question: Question): Taken => {
   const tokens: ForwardedTokens = {};
   const kept: { agent?: string } = {};
   for (const [name, value] of Object.entries(given)) {
-    const known = names.find((each) => each === name);
+    const known = isName(name) ? names[name] : undefined;
     if (known === undefined) {
       const unknown = name.length > 64 || !/^[\w-]+$/.test(name) ? "tokens" : `tokens.${name}`;
       throw new Problem("invalid_request", `context.remit.${unknown} is not a key of context.remit.tokens`, {
@@ -52,11 +65,19 @@ export const takeTokens = (question: Question): Taken => {
   return Object.keys(tokens).length === 0 ? { question: bare } : { question: bare, tokens };
 };
 
-const slots = ["subject", "agent", "dpop", "wit", "wpt"] as const;
+const slots: readonly TokenRecord["slot"][] = [
+  "subject",
+  "agent",
+  "dpop",
+  "wit",
+  "wpt",
+  "client_cert",
+  "x5t#S256",
+];
 
 /** What may be kept of tokens: that they were there, by digest. */
 export const tokenRecords = (tokens: ForwardedTokens): TokenRecord[] =>
   slots.flatMap((slot) => {
-    const token = tokens[slot];
+    const token = tokens[names[slot]];
     return token === undefined ? [] : [{ slot, digest: `sha256:${sha256(token).toString("hex")}` }];
   });

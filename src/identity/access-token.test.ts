@@ -177,6 +177,8 @@ const wrong: [string, () => Forged][] = [
   ["its times are texts", () => ({ claims: { iat: String(now()) } })],
   ["the key is foreign under our key id", () => ({ pair: foreign })],
   ["the key id is unknown", () => ({ pair: next })],
+  ["it is bound to a key", () => ({ claims: { cnf: { jkt: "x" } } })],
+  ["it is bound to a certificate", () => ({ claims: { cnf: { "x5t#S256": "x" } } })],
   ["the client is another", () => ({ claims: { client_id: "someone" } })],
   ["the client is no text", () => ({ claims: { client_id: ["gateway"] } })],
   ["it demands an extension", () => ({ header: { crit: ["b64"], b64: true } })],

@@ -37,7 +37,9 @@ const claimedIssuer = (token: string): unknown => {
 const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
 
 /** What RFC 9068 §2.2 requires beyond what jose checks. */
-const checkClaims = ({ iat, sub, jti }: JWTPayload): void => {
+const checkClaims = ({ iat, sub, jti, cnf }: JWTPayload): void => {
+  // Bound to a key or a certificate (RFC 9449, RFC 8705): nobody checks here that the caller holds it.
+  if ((cnf ?? undefined) !== undefined) throw refused("a token that is bound is no bearer token");
   if (!isText(sub) || !isText(jti)) throw refused("sub and jti must be texts");
   if (typeof iat !== "number" || iat > Date.now() / 1000 + toleranceSeconds)
     throw refused("issued in the future");

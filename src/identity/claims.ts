@@ -55,17 +55,24 @@ export const partiesIn = (
   actors: actorsIn(claims["act"], issuer, chainLengthMax),
 });
 
+/** What a token is bound to: a key (RFC 9449 §6), a client certificate (RFC 8705 §3.1), or both; each by its thumbprint. */
+export type Binding = { jkt?: string; certificate?: string };
+
 /**
- * The thumbprint of the key that a token is bound to (RFC 9449 §6). A binding that can't be checked is not ignored:
- * the token would become a bearer token.
+ * What a token is bound to. A binding that can't be checked is not ignored: the token would become a bearer token.
  * @throws TokenRefused
  */
-export const boundKeyIn = ({ cnf }: AccessClaims): string | undefined => {
-  if (cnf === undefined || cnf === null) return undefined;
-  const { jkt, ...others } = isObject(cnf) ? cnf : { jkt: undefined };
-  if (typeof jkt !== "string" || Object.keys(others).length > 0)
+export const bindingIn = ({ cnf }: AccessClaims): Binding => {
+  if (cnf === undefined || cnf === null) return {};
+  const confirmation: AccessClaims = isObject(cnf) ? cnf : {};
+  const { jkt, "x5t#S256": certificate, ...others } = confirmation;
+  const unusable = [jkt, certificate].some((each) => each !== undefined && typeof each !== "string");
+  if (unusable || (jkt === undefined && certificate === undefined) || Object.keys(others).length > 0)
     throw new TokenRefused("token_proof", "the token is bound in a way that can't be checked here");
-  return jkt;
+  return {
+    ...(typeof jkt === "string" ? { jkt } : {}),
+    ...(typeof certificate === "string" ? { certificate } : {}),
+  };
 };
 
 export type Lifetime = { nowSeconds: number; maxSeconds: number; toleranceSeconds: number };

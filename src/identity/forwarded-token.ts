@@ -6,7 +6,8 @@ import { decodeJwt, decodeProtectedHeader, type JWTPayload, jwtVerify, type JWTV
 import { toleranceSeconds } from "./access-token.ts";
 import {
   type AccessClaims,
-  boundKeyIn,
+  type Binding,
+  bindingIn,
   checkLifetime,
   type Parties,
   type Party,
@@ -20,7 +21,7 @@ import { type TrustDomain, trustDomainOf } from "./trust-domain.ts";
 
 export type Slot = "subject" | "agent" | "wit";
 
-/** A verified token, without the token. */
+/** A verified token, without the token. One that is bound counts for nothing without proof. */
 export type Forwarded = {
   kind: "access_token" | "opaque" | "jwt_svid" | "wit";
   /** The issuer, or the trust domain. */
@@ -32,9 +33,7 @@ export type Forwarded = {
   principal?: Parties["principal"];
   /** The client is a person's own application, and no agent. */
   userClient: boolean;
-  /** Thumbprint of the key it is bound to: then it counts for nothing without proof. */
-  jkt?: string;
-};
+} & Binding;
 
 export type ForwardedParts = {
   issuers: readonly ForwardedIssuer[];
@@ -111,14 +110,14 @@ const accessTokenOf = (
   chainLengthMax: number,
 ): Forwarded => {
   const parties = partiesIn(claims, issuer, chainLengthMax);
-  const jkt = boundKeyIn(claims);
+  const binding = bindingIn(claims);
   return {
     kind,
     issuer: issuer.issuer,
     ...jtiOf(claims),
     ...parties,
     userClient: "clientId" in parties.client && issuer.userClients.includes(parties.client.clientId),
-    ...(jkt === undefined ? {} : { jkt }),
+    ...binding,
   };
 };
 
@@ -169,7 +168,8 @@ const verifySvid = async (
   });
   checkLifetime(payload, lifetime(nowMs, domain.tokenLifetimeMaxSeconds));
   // A binding that nobody checks would make a bearer token of it.
-  if (boundKeyIn(payload) !== undefined) throw new TokenRefused("token_proof", "a JWT-SVID can't be bound");
+  if (Object.keys(bindingIn(payload)).length > 0)
+    throw new TokenRefused("token_proof", "a JWT-SVID can't be bound");
   return {
     kind: "jwt_svid",
     issuer: `spiffe://${domain.name}`,

@@ -8,6 +8,7 @@ import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, typ
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { sha256 } from "../kit/digest.ts";
 import { toleranceSeconds } from "./access-token.ts";
+import { asField, otherCertificate, workerCertificate } from "./certificates.test-parts.ts";
 import { createIntrospection } from "./introspection.ts";
 import { defaultAlgorithms, type ForwardedIssuer } from "./issuer.ts";
 import { createKeySources, type KeySources } from "./key-sources.ts";
@@ -689,6 +690,81 @@ test("a token that is bound in two ways is refused, though one of them is proven
   };
   expect(await proven({ jkt })).toBe("verified");
   expect(await proven({ jkt, "x5t#S256": "x" })).toBe("token_proof");
+});
+
+describe("a token that is bound to a client certificate", () => {
+  const der = (pem: string): Buffer => Buffer.from(asField(pem).slice(1, -1), "base64");
+  const thumbprintOf = (pem: string): string => sha256(der(pem)).toString("base64url");
+  const x5t = { "x5t#S256": thumbprintOf(workerCertificate) };
+  const bound = (cnf: object = x5t): Promise<string> => accessToken({ claims: { cnf } });
+
+  test("is proven by the certificate that the caller forwards, whole or by its thumbprint", async () => {
+    const agent = await bound();
+    for (const shown of [
+      { clientCertificate: asField(workerCertificate) },
+      { clientCertificate: workerCertificate },
+      { clientCertificateThumbprint: x5t["x5t#S256"] },
+      { clientCertificate: workerCertificate, clientCertificateThumbprint: x5t["x5t#S256"] },
+    ])
+      expect(await verifier().verify({ agent, ...shown })).toMatchObject({
+        tokens: [{ proven: true, certificate: x5t["x5t#S256"] }],
+      });
+  });
+
+  test("is refused with another certificate, with none, and with what is none", async () => {
+    const agent = await bound();
+    const right = { clientCertificate: workerCertificate };
+    const wrong: ForwardedTokens[] = [
+      {},
+      { clientCertificate: otherCertificate },
+      { clientCertificateThumbprint: thumbprintOf(otherCertificate) },
+      { ...right, clientCertificateThumbprint: thumbprintOf(otherCertificate) },
+      { ...right, clientCertificateThumbprint: "x" },
+      { clientCertificateThumbprint: der(workerCertificate).toString("hex").slice(0, 43) },
+      { clientCertificate: x5t["x5t#S256"] },
+      { clientCertificate: ":AAAA:" },
+      { clientCertificate: `${otherCertificate}${workerCertificate}` },
+      { clientCertificate: `${workerCertificate}${otherCertificate}` },
+    ];
+    for (const tokens of wrong)
+      expect([tokens, await outcome({ agent, ...tokens })]).toEqual([tokens, "token_proof"]);
+  });
+
+  test("needs the proof of its key, too, where it is bound to both", async () => {
+    const jkt = await calculateJwkThumbprint(workload.jwk);
+    const agent = await bound({ ...x5t, jkt });
+    const dpop = await sign({
+      claims: { jti: crypto.randomUUID(), htm: "POST", htu: proofUrl, iat: now(), ath: hash(agent) },
+      header: { typ: "dpop+jwt", kid: undefined, jwk: { ...workload.jwk, kid: undefined } },
+      pair: workload,
+    });
+    const clientCertificate = workerCertificate;
+    expect(await outcome({ agent, clientCertificate })).toBe("token_proof");
+    expect(await outcome({ agent, dpop })).toBe("token_proof");
+    expect(await outcome({ agent, dpop, clientCertificate })).toBe("verified");
+  });
+
+  test("must be bound in no other way besides", async () => {
+    const agent = await bound({ ...x5t, jwk: workload.jwk });
+    expect(await outcome({ agent, clientCertificate: workerCertificate })).toBe("token_proof");
+  });
+
+  test("proves nothing of a token beside it, and its certificate nothing without it", async () => {
+    const clientCertificate = workerCertificate;
+    const { verify } = verifier();
+    expect(await verify({ agent: await accessToken(), clientCertificate })).toMatchObject({
+      tokens: [{ proven: false }],
+    });
+    expect(
+      await verify({ agent: await bound(), subject: await accessToken(), clientCertificate }),
+    ).toMatchObject({
+      tokens: [
+        { slot: "subject", proven: false },
+        { slot: "agent", proven: true },
+      ],
+    });
+    expect(await outcome({ clientCertificate })).toBe("token_proof");
+  });
 });
 
 test("what is refused never tells what the token says", async () => {

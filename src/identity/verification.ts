@@ -2,6 +2,7 @@
  * What a caller forwards about who acts, verified: every token, and the proofs of possession that belong to them. Gives
  * plain data without any token, or why they are not believed.
  */
+import { certificateThumbprint } from "./client-certificate.ts";
 import { type Forwarded, type ForwardedParts, type Slot, verifyForwarded } from "./forwarded-token.ts";
 import { type Target, verifyDpop, verifyWit, verifyWpt, type Workload } from "./proof.ts";
 import type { Proof, Replays } from "./replays.ts";
@@ -14,6 +15,9 @@ export type ForwardedTokens = {
   dpop?: string;
   wit?: string;
   wpt?: string;
+  /** The certificate of the agent's connection with the caller, or its thumbprint: the caller's word for the connection. */
+  clientCertificate?: string;
+  clientCertificateThumbprint?: string;
   /** The request that the agent made, for proofs. */
   method?: string;
   url?: string;
@@ -35,12 +39,34 @@ export type Presented = {
 
 export type Verify = (presented: Presented) => Promise<Verification>;
 
-const missingPart = ({ wit, wpt, dpop, subject, agent }: ForwardedTokens): string | undefined => {
+const missingPart = (tokens: ForwardedTokens): string | undefined => {
+  const { wit, wpt, dpop, subject, agent } = tokens;
   if (wit !== undefined && wpt === undefined) return "a WIT needs its proof";
   if (wpt !== undefined && wit === undefined) return "a WPT needs its WIT";
   if (dpop !== undefined && subject === undefined && agent === undefined)
     return "a DPoP proof needs its token";
+  const certificate = tokens.clientCertificate ?? tokens.clientCertificateThumbprint;
+  if (certificate !== undefined && subject === undefined && agent === undefined && wit === undefined)
+    return "a client certificate says nothing without a token";
   return undefined;
+};
+
+/**
+ * Checks what is bound to a certificate. One that is bound to none says nothing of it: callers may forward the certificate of
+ * every connection.
+ * @throws TokenRefused
+ */
+const checkCertificates = (bearers: readonly Bearer[], tokens: ForwardedTokens): void => {
+  const shown = certificateThumbprint(tokens.clientCertificate, tokens.clientCertificateThumbprint);
+  for (const { forwarded } of bearers) {
+    if (forwarded.certificate === undefined || forwarded.certificate === shown) continue;
+    throw new TokenRefused(
+      "token_proof",
+      shown === undefined
+        ? "the token is bound to a client certificate, which was not forwarded"
+        : "the token is bound to another client certificate",
+    );
+  }
 };
 
 type Bearer = { slot: "subject" | "agent"; token: string; forwarded: Forwarded };
@@ -93,6 +119,7 @@ export const createVerification = (parts: ForwardedParts & { replays: Replays })
       ...(await verifyBearer("subject", tokens.subject, nowMs)),
       ...(await verifyBearer("agent", tokens.agent, nowMs)),
     ];
+    checkCertificates(bearers, tokens);
     const workload = tokens.wit === undefined ? undefined : await verifyWit(tokens.wit, parts, nowMs);
     const proofs = [
       ...(await dpopProofs(bearers, tokens.dpop, target)),
@@ -111,7 +138,7 @@ export const createVerification = (parts: ForwardedParts & { replays: Replays })
       ...bearers.map(({ slot, forwarded }) => ({
         ...forwarded,
         slot,
-        proven: forwarded.jkt !== undefined || slot === covered,
+        proven: forwarded.jkt !== undefined || forwarded.certificate !== undefined || slot === covered,
       })),
       ...(workload ? [{ ...workload.forwarded, slot: "wit" as const, proven: true }] : []),
     ];

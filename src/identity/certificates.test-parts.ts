@@ -1,0 +1,28 @@
+/** Two client certificates for tests, as text (RFC 7468); nobody has their keys. */
+
+export const workerCertificate = `-----BEGIN CERTIFICATE-----
+MIIBeTCCAR+gAwIBAgIUPDB4DKwEjrSoqsEIww/JcPIGx6cwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGd29ya2VyMCAXDTI2MTEyNTAzMjEwOVoYDzIxMjYxMTAxMDMy
+MTA5WjARMQ8wDQYDVQQDDAZ3b3JrZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AARH5//ZdNzQOC4b2mDy8KwshfHMQeK4EMvtpmnN3iHi1cLpx2tAmLWvLgpTgV/3
+QCgcuBsjUfdPQvvj7oWNcXcQo1MwUTAdBgNVHQ4EFgQUoy6MxTGgjXSVKluGIHOu
+dSqz4hQwHwYDVR0jBBgwFoAUoy6MxTGgjXSVKluGIHOudSqz4hQwDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEArqQwNMQSZPM3j4BBJq9qu73AsOtX
+JS9y3Z7kTDgANG8CICnGPV4SJfkpHvL/RvkaiWUJxxlxsWgqBIWdUqE2c+B3
+-----END CERTIFICATE-----
+`;
+
+export const otherCertificate = `-----BEGIN CERTIFICATE-----
+MIIBdjCCAR2gAwIBAgIUVsn4DyIPC9Tw2u/liS0uqkjJ1KwwCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFb3RoZXIwIBcNMjYxMTI1MDMyMTA5WhgPMjEyNjExMDEwMzIx
+MDlaMBAxDjAMBgNVBAMMBW90aGVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+BeQ8v0+yHf+7typDnkVeabPjerKr+NCQRMkMmnzliJUSADEdnOxRVQ0T8QRsWe8A
+zOgRoi1MdFfhWDs19jyTSaNTMFEwHQYDVR0OBBYEFPkK0bLpaEe1tEBqkLerEoum
+EY9hMB8GA1UdIwQYMBaAFPkK0bLpaEe1tEBqkLerEoumEY9hMA8GA1UdEwEB/wQF
+MAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIgffklQOJF0EDnxkCGwKgxIPBmU0DkUZLI
+MSMbrHdnmVgCIHcfoqDVJQS/kRJxORnWFRNVQXVGlryt2GIUktRIRLnQ
+-----END CERTIFICATE-----
+`;
+
+/** As the header `Client-Cert` holds one (RFC 9440). */
+export const asField = (pem: string): string => `:${pem.replace(/-----[A-Z ]+-----|\s/g, "")}:`;
