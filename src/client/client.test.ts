@@ -491,7 +491,17 @@ describe("transport", () => {
         argumentsDigest: "sha256:0",
         dryRun: false,
         ttlSeconds: 60,
-        tokens: { agent: "t" },
+        tokens: {
+          agent: "t",
+          subject: "s",
+          dpop: "d",
+          wit: "i",
+          wpt: "p",
+          clientCertificate: ":AA==:",
+          clientCertificateThumbprint: "x",
+          method: "GET",
+          url: "https://tools.example.org/",
+        },
       },
     };
     await clientOf().evaluate(full);
@@ -510,7 +520,17 @@ describe("transport", () => {
           arguments_digest: "sha256:0",
           dry_run: false,
           ttl_seconds: 60,
-          tokens: { agent: "t" },
+          tokens: {
+            agent: "t",
+            subject: "s",
+            dpop: "d",
+            wit: "i",
+            wpt: "p",
+            client_cert: ":AA==:",
+            "x5t#S256": "x",
+            method: "GET",
+            url: "https://tools.example.org/",
+          },
         },
       },
     });

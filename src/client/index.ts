@@ -11,7 +11,7 @@ export type { Endpoints, Place } from "./discovery.ts";
 export { Denied, type Fault, type FaultReason, PdpError } from "./fault.ts";
 export type { Grant, OnUnsettled, OpenGrant } from "./grant.ts";
 export { createGuardedFetch, type GuardedFetch, type GuardedFetchOptions } from "./guarded-fetch.ts";
-export type { Action, Amounts, Entity, Inputs, Question, Semantic } from "./question.ts";
+export type { Action, Amounts, Entity, Inputs, Question, Semantic, Tokens } from "./question.ts";
 export type {
   ActionSearch,
   FoundAction,

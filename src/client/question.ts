@@ -10,6 +10,29 @@ export type Action = { name: string; properties?: JsonObject | undefined };
 /** Integers by unit, such as `{usd_micros: 1500}`. */
 export type Amounts = Record<string, number>;
 
+/**
+ * What an agent showed the enforcement point, forwarded so that the PDP verifies it: whose word it is, is then not the enforcement
+ * point's alone.
+ */
+export type Tokens = {
+  /** The acting agent's access token, opaque token, JWT-SVID, or key of its own. */
+  agent?: string | undefined;
+  /** The subject's, where that is another. */
+  subject?: string | undefined;
+  /** The DPoP proof that came with a token (RFC 9449). */
+  dpop?: string | undefined;
+  /** A WIMSE workload identity token, and the proof that came with it. */
+  wit?: string | undefined;
+  wpt?: string | undefined;
+  /** The certificate of the agent's TLS connection: the value of `Client-Cert` (RFC 9440) or PEM; take it from your own TLS. */
+  clientCertificate?: string | undefined;
+  /** That certificate's thumbprint `x5t#S256` (RFC 8705 §3.1), instead or besides. */
+  clientCertificateThumbprint?: string | undefined;
+  /** The request that the agent made: then proofs must be for exactly it. */
+  method?: string | undefined;
+  url?: string | undefined;
+};
+
 /** What Remit reads beside the question (`context.remit`); other PDPs ignore it. */
 export type Inputs = {
   run?: string | undefined;
@@ -23,7 +46,7 @@ export type Inputs = {
   /** Only asks what would be answered: such a permit permits nothing. */
   dryRun?: boolean | undefined;
   ttlSeconds?: number | undefined;
-  tokens?: Partial<Record<"subject" | "agent" | "dpop" | "wit" | "wpt", string>> | undefined;
+  tokens?: Tokens | undefined;
 };
 
 /** One access evaluation. */
@@ -105,6 +128,28 @@ const estimateBody = (estimate: NonNullable<Inputs["estimate"]>): object => {
   return { model, input_tokens: inputTokens, max_output_tokens: maxOutputTokens };
 };
 
+const tokensBody = ({
+  clientCertificate,
+  clientCertificateThumbprint,
+  agent,
+  subject,
+  dpop,
+  wit,
+  wpt,
+  method,
+  url,
+}: Tokens): object => ({
+  agent,
+  subject,
+  dpop,
+  wit,
+  wpt,
+  client_cert: clientCertificate,
+  "x5t#S256": clientCertificateThumbprint,
+  method,
+  url,
+});
+
 const inputsBody = (inputs: Inputs): object => ({
   run: inputs.run,
   parent_run: inputs.parentRun,
@@ -112,7 +157,7 @@ const inputsBody = (inputs: Inputs): object => ({
   arguments_digest: inputs.argumentsDigest,
   dry_run: inputs.dryRun,
   ttl_seconds: inputs.ttlSeconds,
-  tokens: inputs.tokens,
+  tokens: inputs.tokens && tokensBody(inputs.tokens),
 });
 
 /** The `context` of a question or search: what it says itself, what can be fulfilled here, and Remit's inputs. */
