@@ -37,6 +37,8 @@ export type HoldCommand = Commanded & { hold: string } & (
         amounts: Amounts;
         /** What its run may use and hold in all, where that is enforced. */
         runUsdMicrosMax?: number;
+        /** What the registry has against those whose hold it is: then it may not grow. */
+        stopped?: { agent: string; reason: string };
       }
   );
 
@@ -110,6 +112,8 @@ export type UsageSum = { group: Record<string, string | null>; unit: string; amo
 export type BudgetStore = {
   /** Settles, releases or extends. @throws Problem `not_found` (another's hold too), `conflict`, `idempotency_mismatch`, `invalid_request` */
   changeHold: (command: HoldCommand) => Promise<HoldView>;
+  /** The registered agents whose hold it is, as the registry names them; none for a hold that there isn't. */
+  agentsOfHold: (hold: string) => Promise<string[]>;
   /** Takes usage in that no hold stood for; the same event counts once. */
   reportUsage: (command: UsageCommand) => Promise<UsageView>;
   grant: (command: GrantCommand) => Promise<Grant>;

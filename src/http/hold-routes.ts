@@ -1,14 +1,14 @@
 /** Holds and reported usage: what enforcement points say of what was really consumed. */
 import type { Hono } from "hono";
 import { z } from "zod";
+import { standing } from "../agent/registry.ts";
 import { reportedMax, unitPattern } from "../budget/budget.ts";
 import type { BudgetStore, Commanded, HoldCommand, HoldView } from "../budget/store.ts";
 import { readUsage, type UsageReport } from "../budget/usage.ts";
 import { reportOf } from "../decision/usage.ts";
-import type { World } from "../decision/prepare.ts";
 import type { Worlds } from "../decision/worlds.ts";
 import type { Caller } from "../identity/caller.ts";
-import type { Clock } from "../kit/clock.ts";
+import type { Clock, Micros } from "../kit/clock.ts";
 import { canonicalJson, sha256 } from "../kit/digest.ts";
 import { uuidv7 } from "../kit/id.ts";
 import type { JsonObject, JsonValue } from "../kit/json.ts";
@@ -124,16 +124,20 @@ const bodyOf = async (
     ? {}
     : readBody(c, limits);
 
-type Change = (body: JsonValue, world: World) => Omit<HoldCommand, keyof Commanded | "hold">;
+type Changed = Omit<HoldCommand, keyof Commanded | "hold">;
+type Asked = { hold: string; at: Micros; parts: HoldParts };
+type Change = (body: JsonValue, asked: Asked) => Changed | Promise<Changed>;
 
 const changeHold =
-  ({ guard, budgets, worlds, clock, limits }: HoldParts, change: Change, optional = false): Endpoint =>
+  (parts: HoldParts, change: Change, optional = false): Endpoint =>
   async (c, request) => {
+    const { guard, budgets, clock, limits } = parts;
     const caller = await guard(c, "settle");
     const body = await bodyOf(c, limits, optional);
-    const changed = change(body, worlds.current());
     const hold = c.req.param("id") ?? "";
-    const commanded = commandedBy(caller, request, clock(), c.req.path, body);
+    const at = clock();
+    const changed = await change(body, { hold, at, parts });
+    const commanded = commandedBy(caller, request, at, c.req.path, body);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the parts of one member of the union, joined again
     return holdAnswer(await budgets.changeHold({ ...commanded, hold, ...changed } as HoldCommand));
   };
@@ -154,15 +158,36 @@ const release: Change = (body) => {
   return { verb: "release", ...(reason === undefined ? {} : { reason }) };
 };
 
-const extend: Change = (body, { head }) => {
+/** What the registry has against those whose hold it is: files may stop an agent that the store says nothing of. */
+const stoppedOf = async ({
+  hold,
+  at,
+  parts,
+}: Asked): Promise<{ agent: string; reason: string } | undefined> => {
+  const agents = await parts.budgets.agentsOfHold(hold);
+  const { registry } = parts.worlds.current();
+  for (const id of agents) {
+    const agent = registry.byId(id);
+    if (!agent) return { agent: id, reason: "agent_unknown" };
+    for (const one of registry.lineage(agent)) {
+      const reason = standing(one, at);
+      if (reason !== "active") return { agent: one.id, reason };
+    }
+  }
+  return undefined;
+};
+
+const extend: Change = async (body, asked) => {
   const { ttl_seconds, amounts: more } = shaped(extendBody, body);
-  const { mode, run } = head.book.runaway;
+  const { mode, run } = asked.parts.worlds.current().head.book.runaway;
+  const stopped = Object.keys(more).length > 0 ? await stoppedOf(asked) : undefined;
   const capped = mode === "enforce" && run.usdMicros !== undefined;
   return {
     verb: "extend",
     ttlMs: ttl_seconds * 1000,
     amounts: more,
     ...(capped ? { runUsdMicrosMax: run.usdMicros } : {}),
+    ...(stopped ? { stopped } : {}),
   };
 };
 

@@ -145,6 +145,34 @@ describe("a hold of an agent that may act no longer", () => {
   });
 });
 
+describe("a hold of an agent that the file stops", () => {
+  const inFile = (text: string): void => service.write("policies/entities/agents.yaml", text);
+  const without = `${agents}  - { id: gone }\n`;
+  const more = { usd_micros: 5 };
+
+  test.each([
+    ["itself", "low", without.replace("{ id: low,", "{ id: low, status: suspended,")],
+    ["by its parent", "low", without.replace("{ id: top }", "{ id: top, status: revoked }")],
+    ["by its end", "two", without.replace("{ id: two,", '{ id: two, expires_at: "2020-01-01T00:00:00Z",')],
+    ["by leaving it out", "two", without.replace(/.*id: two.*\n/, "")],
+    [
+      "by a parent that it gets",
+      "two",
+      without.replace("{ id: two,", "{ id: two, parent: new,") + "  - { id: new, status: suspended }\n",
+    ],
+  ])("%s is topped up no more, and lives on", async (_how, agent, text) => {
+    const hold = await holdOf(agent);
+    expect(await extend(hold, more)).toBe(200);
+    inFile(text);
+    await until(async () => (await outcome(agent)) !== "permit");
+    expect(await extend(hold, more)).toBe(409);
+    expect(await extend(hold)).toBe(200);
+    inFile(without);
+    await until(async () => (await outcome(agent)) === "permit");
+    expect(await extend(hold, more)).toBe(200);
+  });
+});
+
 describe("a kill", () => {
   test("by a name that two agents have stops neither, and says so", async () => {
     const answer = await send("POST", "/v1/kill", { target: { agent: "shared" }, reason: "stop" });

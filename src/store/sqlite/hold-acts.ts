@@ -107,7 +107,12 @@ const admitTopUp = (desk: Desk, book: Book, hold: KeptHold, amounts: Amounts, at
 };
 
 /** Whether those whose hold it is may act: more is held for nobody who was stopped, or has expired, meanwhile. */
-const admitActing = (desk: Desk, { agents, dimensions, run }: KeptHold, at: Micros): void => {
+const admitActing = (
+  desk: Desk,
+  { agents, dimensions, run }: KeptHold,
+  { at, stopped }: Extract<HoldCommand, { verb: "extend" }>,
+): void => {
+  if (stopped) throw conflict(`${stopped.reason}: no more is held for \`${stopped.agent}\``);
   const named = new Set([...agents, ...(dimensions.agent === undefined ? [] : [dimensions.agent])]);
   for (const agent of named) {
     const standing = desk.agents.standing(agent, at);
@@ -255,7 +260,7 @@ const transitionOf = (desk: Desk, book: Book, hold: KeptHold, command: HoldComma
       if (hold.state !== "open" || hold.expiresAt <= command.at) throw conflict("the hold is no longer open");
       if (hold.frozen) throw conflict("the hold is frozen: it can be settled or released");
       // What is under way may go on, where it wasn't frozen; it may not grow.
-      if (Object.keys(command.amounts).length > 0) admitActing(desk, hold, command.at);
+      if (Object.keys(command.amounts).length > 0) admitActing(desk, hold, command);
       admitTopUp(desk, book, hold, command.amounts, command.at);
       admitInRun(desk, hold, command);
       return accepted(extendHold(hold, command.at + command.ttlMs * 1000, command.amounts));

@@ -165,3 +165,15 @@ export const createHolds = (db: Database): Holds => {
     ...openHolds(db),
   };
 };
+
+/** The agents of a hold by their ids: where the hold names a pseudonym, that for which it stands. */
+export const agentsOfHold = (db: Database): ((hold: string) => string[]) => {
+  const agents = db.prepare<[string], string>("select agents from hold where id = ?").pluck();
+  const nameOf = db
+    .prepare<[string], string>("select id from pseudonym where name = ? and kind = 'entity'")
+    .pluck();
+  return (hold) => {
+    const names = JSON.parse(agents.get(hold) ?? "[]") as string[];
+    return names.map((name) => nameOf.get(name) ?? name);
+  };
+};

@@ -30,6 +30,7 @@ import { createDesk, type Desk } from "./desk.ts";
 import { entityPages } from "./entities.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries, readEntry } from "./entries.ts";
+import { agentsOfHold } from "./holds.ts";
 import { createKills } from "./kills.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
@@ -78,6 +79,7 @@ export type Ledger = {
   delegations: (filter: DelegationFilter) => Delegation[];
   /** What is kept of entities, in pages. */
   keptEntities: (after?: Uid) => EntityPage;
+  agentsOfHold: (hold: string) => string[];
   agentKeys: (agent: string) => AgentKey[];
   /** The agent whose key this is at the instant. */
   agentOfKey: (hash: string, at: Micros) => string | undefined;
@@ -117,6 +119,7 @@ const readsOf = (
   | "auditBalances"
   | "entry"
   | "policySet"
+  | "agentsOfHold"
   | "agentKeys"
   | "agentOfKey"
   | "keptAgents"
@@ -139,6 +142,7 @@ const readsOf = (
     kills: () => createKills(db).list(),
     standingKills: () => createKills(db).standing(),
     delegations: (filter) => createDelegations(db).list(filter),
+    agentsOfHold: agentsOfHold(db),
     agentKeys: (agent) => keys.list(agent),
     agentOfKey: (hash, at) => {
       const key = keys.find(hash);

@@ -70,6 +70,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   standingKills: () => ledger.standingKills(),
   delegations: (filter: DelegationFilter) => ledger.delegations(filter),
   keptEntities: (after: Uid | undefined) => ledger.keptEntities(after),
+  agentsOfHold: (hold: string) => ledger.agentsOfHold(hold),
   agentKeys: (agent: string) => ledger.agentKeys(agent),
   agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
   entries: (filter: EntryFilter) => ledger.entries(filter),
@@ -155,6 +156,7 @@ type Called = Omit<
 /** What waits for no commit. */
 const callsOf = (calls: Calls): Called => ({
   agentOfKey: (keyHash, at) => calls.call("agentOfKey", { keyHash, at }),
+  agentsOfHold: (hold) => calls.call("agentsOfHold", hold),
   agentKeys: (agent) => calls.call("agentKeys", agent),
   delegations: (filter) => calls.call("delegations", filter),
   kills: () => calls.call("kills", undefined),
