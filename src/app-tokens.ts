@@ -4,6 +4,7 @@ import type { Check } from "./http/operations-routes.ts";
 import { createIntrospection } from "./identity/introspection.ts";
 import { createKeySources, type KeySources } from "./identity/key-sources.ts";
 import { createReplays } from "./identity/replays.ts";
+import type { ProofStore } from "./identity/store.ts";
 import { createVerification, type Verify } from "./identity/verification.ts";
 
 export type Tokens = {
@@ -23,7 +24,7 @@ const checkOf = (sources: KeySources): Check => {
 };
 
 /** Asks for all keys at once, so that readiness tells from the start where they can't be had. */
-export const startTokens = (config: Config): Tokens => {
+export const startTokens = (config: Config, proofs: ProofStore): Tokens => {
   const { issuers, trustDomains, chainLengthMax } = config;
   const sources = createKeySources({ issuers, trustDomains });
   sources.probe();
@@ -35,7 +36,7 @@ export const startTokens = (config: Config): Tokens => {
       chainLengthMax,
       sources,
       introspect: createIntrospection(sources),
-      replays: createReplays(),
+      replays: createReplays(proofs),
     }),
     keysOf: sources.ofIssuer,
     checks: () => (none ? {} : { token_keys: checkOf(sources) }),

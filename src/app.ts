@@ -307,7 +307,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const open = (): boolean => local && callers.none();
     const clock = systemClock();
     const outbox = connectOutbox(writer.calls);
-    const tokens = startTokens(config);
+    const tokens = startTokens(config, ledger);
     const tails = createTails();
     const app = createHttpApp({
       ...deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify }),

@@ -1,5 +1,5 @@
 /** Tokens of a real authorization server, forwarded to a running service: whom they prove, and what is kept of them. */
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
@@ -8,6 +8,7 @@ import {
   post,
   type Posted,
   startTestService,
+  tempDir,
   type TestService,
   until,
 } from "../../conformance-tests/service.ts";
@@ -58,12 +59,15 @@ const toolUrl = "https://tools.example.org/mcp";
 
 let as: AuthorizationServer;
 let service: TestService;
+let dir: string;
 
 beforeAll(async () => {
   as = await startAuthorizationServer();
   const secretFile = join(mkdtempSync(join(tmpdir(), "remit-secret-")), "secret");
   writeFileSync(secretFile, `${secretOf("remit")}\n`);
+  dir = tempDir();
   service = await startTestService({
+    dir,
     files: {
       "schemas/fixture.cedarschema": schema,
       "policies/fixture.cedar": policies,
@@ -86,6 +90,7 @@ proof_urls: ["https://tools.example.org/"]
 });
 afterAll(async () => {
   await service.close();
+  rmSync(dir, { recursive: true, force: true });
   await as.close();
 });
 
@@ -367,6 +372,18 @@ describe("a token that is bound by DPoP", () => {
     expect(await proven({ dpop }, { idempotencyKey: "once" })).toBe("permit");
     expect(await proven({ dpop }, { idempotencyKey: "twice" })).toBe("token_replayed");
     expect(await proven({ dpop })).toBe("token_replayed");
+  });
+
+  test("is refused with a proof that was used before the service was started anew", async () => {
+    const [once, kept] = [await proofOf(), await proofOf()];
+    expect(await proven({ dpop: once })).toBe("permit");
+    expect(await proven({ dpop: kept }, { idempotencyKey: "kept-over" })).toBe("permit");
+    await service.close();
+    service = await startTestService({ dir });
+    expect(await proven({ dpop: once })).toBe("token_replayed");
+    expect(await proven({ dpop: kept }, { idempotencyKey: "kept-over" })).toBe("permit");
+    expect(await proven({ dpop: kept })).toBe("token_replayed");
+    expect(await proven({ dpop: await proofOf() })).toBe("permit");
   });
 
   test("serves all questions of one request with one proof", async () => {

@@ -1,5 +1,9 @@
-/** Proofs that were seen: each counts once. Bounded, and full means no: nothing is forgotten before its time. */
+/**
+ * Proofs that were seen: each counts once, also after a restart. Bounded by what this process has seen, and full means no:
+ * nothing is forgotten before its time.
+ */
 import { sha256 } from "../kit/digest.ts";
+import type { ProofStore } from "./store.ts";
 
 export type Seen = "fresh" | "replayed" | "full";
 
@@ -18,12 +22,15 @@ export type ReplayBounds = { entriesMax: number; perKeyMax: number };
 /** Some 40 MB when full. */
 const usualBounds: ReplayBounds = { entriesMax: 200_000, perKeyMax: 20_000 };
 
-export type Replays = (proof: Proof, nowMs: number) => Seen;
+/** @throws Problem `ledger_unavailable` where it can't be told */
+export type Replays = (proof: Proof, nowMs: number) => Promise<Seen>;
+
+export type ReplayMemory = (proof: Proof, nowMs: number) => Seen;
 
 type Entry = { until: number; purpose: string | undefined };
 
-/** `perKeyMax` keeps one runaway agent from filling it for all. */
-export const createReplays = ({ entriesMax, perKeyMax }: ReplayBounds = usualBounds): Replays => {
+/** What this process has seen. `perKeyMax` keeps one runaway agent from filling it for all. */
+export const createReplayMemory = ({ entriesMax, perKeyMax }: ReplayBounds = usualBounds): ReplayMemory => {
   const byKey = new Map<string, Map<string, Entry>>();
   let size = 0;
   let sweptAt = -Infinity;
@@ -57,3 +64,21 @@ export const createReplays = ({ entriesMax, perKeyMax }: ReplayBounds = usualBou
     return "fresh";
   };
 };
+
+const digest = (text: string): string => sha256(text).toString("base64url");
+
+/** What was seen, here and in the store: what is refused here already costs no write. */
+export const createReplays =
+  ({ rememberProof }: ProofStore, memory: ReplayMemory = createReplayMemory()): Replays =>
+  async (proof, nowMs) => {
+    const seen = memory(proof, nowMs);
+    if (seen !== "fresh") return seen;
+    const { key, jti, until, purpose } = proof;
+    return rememberProof({
+      key,
+      jti: digest(jti),
+      until: until * 1000,
+      ...(purpose === undefined ? {} : { purpose: digest(purpose) }),
+      at: nowMs * 1000,
+    });
+  };

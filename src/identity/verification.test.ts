@@ -12,7 +12,7 @@ import { asField, otherCertificate, workerCertificate } from "./certificates.tes
 import { createIntrospection } from "./introspection.ts";
 import { defaultAlgorithms, type ForwardedIssuer } from "./issuer.ts";
 import { createKeySources, type KeySources } from "./key-sources.ts";
-import { createReplays } from "./replays.ts";
+import { createReplayMemory, type Replays } from "./replays.ts";
 import type { TrustDomain } from "./trust-domain.ts";
 import { createVerification, type ForwardedTokens, type Verification } from "./verification.ts";
 
@@ -90,11 +90,16 @@ const spiffeId = "spiffe://example.org/agents/auditor";
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
+const inMemory = (bounds?: { entriesMax: number; perKeyMax: number }): Replays => {
+  const memory = createReplayMemory(bounds);
+  return (proof, nowMs) => Promise.resolve(memory(proof, nowMs));
+};
+
 type Parts = {
   issuer?: Partial<ForwardedIssuer>;
   domain?: Partial<TrustDomain>;
   cooldownMs?: number;
-  replays?: ReturnType<typeof createReplays>;
+  replays?: Replays;
 };
 
 type Verifier = {
@@ -102,7 +107,7 @@ type Verifier = {
   verify: (tokens: ForwardedTokens, purpose?: string) => Promise<Verification>;
 };
 
-const verifier = ({ issuer, domain, cooldownMs = 0, replays = createReplays() }: Parts = {}): Verifier => {
+const verifier = ({ issuer, domain, cooldownMs = 0, replays = inMemory() }: Parts = {}): Verifier => {
   const issuers = [
     {
       issuer: base,
@@ -460,7 +465,7 @@ describe("a JWT-SVID", () => {
       chainLengthMax: 4,
       sources,
       introspect: createIntrospection(sources),
-      replays: createReplays(),
+      replays: inMemory(),
     });
     const ask = async (pair: Pair): Promise<Verification> =>
       verify({ tokens: { agent: await jwtSvid({ pair }) }, proofUrls: [], nowMs: Date.now() });
@@ -592,7 +597,7 @@ describe("a workload identity token", () => {
   });
 
   test("is refused when there are too many proofs to tell", async () => {
-    const { verify } = verifier({ replays: createReplays({ entriesMax: 2, perKeyMax: 2 }) });
+    const { verify } = verifier({ replays: inMemory({ entriesMax: 2, perKeyMax: 2 }) });
     const token = await identityToken();
     const turns = [];
     for (let turn = 0; turn < 3; turn++)

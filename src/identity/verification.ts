@@ -127,7 +127,7 @@ export const createVerification = (parts: ForwardedParts & { replays: Replays })
     ];
     // Last, so that what is refused anyhow uses nothing up.
     for (const proof of proofs) {
-      const seen = parts.replays({ ...proof, purpose }, nowMs);
+      const seen = await parts.replays({ ...proof, purpose }, nowMs);
       if (seen === "replayed") throw new TokenRefused("token_replayed", "the proof was used before");
       if (seen === "full")
         throw new TokenRefused("token_replayed", "too many proofs to tell whether it was used");

@@ -6,6 +6,7 @@ import type { AdjustCommand, GrantCommand, HoldCommand, UsageCommand } from "../
 import type { Decided } from "../../decision/question.ts";
 import type { Act, Bound, SearchCommand } from "../../decision/store.ts";
 import type { EntityCommand } from "../../entity/store.ts";
+import type { ProofCommand } from "../../identity/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
 import { createKeyActs } from "./agent-keys.ts";
@@ -19,6 +20,7 @@ import { isDatabaseFailure } from "./failure.ts";
 import { killAct } from "./kills.ts";
 import { createHoldActs } from "./hold-acts.ts";
 import { createLedgerActs, type LedgerCommand } from "./ledger-acts.ts";
+import { createProofs } from "./proofs.ts";
 import { searchAct } from "./try-out.ts";
 
 /** One act of a commit. */
@@ -34,6 +36,7 @@ export type Command =
   | { kind: "delegation"; command: DelegationCommand }
   | { kind: "entity"; command: EntityCommand }
   | { kind: "search"; command: SearchCommand }
+  | { kind: "proof"; command: ProofCommand }
   | LedgerCommand;
 
 /** What an act came to: a refusal of one act is no failure of the commit. */
@@ -91,6 +94,7 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
   const agents = createAgentActs(db);
   const decide = createDecide(db, bound, warn);
   const entities = createEntityActs(db);
+  const proofs = createProofs(db);
   const ofLedger = createLedgerActs(db);
   const changeAgent = agentChange(agents, holds);
   const perform = ({ desk, book }: Room, command: Command): unknown => {
@@ -117,6 +121,8 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
         return keys(desk, command.command);
       case "entity":
         return entities(desk, command.command);
+      case "proof":
+        return proofs(command.command);
       case "search":
         return searchAct(desk, command.command);
       case "heads":

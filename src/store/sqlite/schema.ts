@@ -7,6 +7,7 @@ import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.t
 import { facetTables } from "./schema-facets.ts";
 import { entityTables } from "./schema-entities.ts";
 import { outcomeTables } from "./schema-outcomes.ts";
+import { proofTables } from "./schema-proofs.ts";
 import { treeTables } from "./schema-tree.ts";
 
 /** Each step leads from the version of its position to the next. */
@@ -228,6 +229,7 @@ export const steps: readonly string[] = [
   facetTables,
   entityTables,
   outcomeTables,
+  proofTables,
 ];
 
 /** The version that `migrate` leads to. */

@@ -18,7 +18,7 @@ import type { BalanceFault } from "./audit.ts";
 import type { DelegationFilter } from "./delegations.ts";
 import { outboxHandlers } from "./outbox.ts";
 import type { EntityCommand, EntityStore } from "../../entity/store.ts";
-import type { CallerStore } from "../../identity/store.ts";
+import type { CallerStore, ProofCommand, ProofStore } from "../../identity/store.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
@@ -95,6 +95,7 @@ export type ThreadedLedger = DecisionStore &
   TrialStore &
   LedgerStore &
   CallerStore &
+  ProofStore &
   BudgetStore &
   ActivationStore &
   EntityStore &
@@ -144,6 +145,7 @@ type Called = Omit<
   | "changeAgent"
   | "kill"
   | "delegate"
+  | "rememberProof"
   | "changeAgentKey"
   | "takeHeads"
   | "changeEntities"
@@ -276,6 +278,7 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     changeAgent: (command: AgentCommand) => perform<void>({ kind: "agent", command }),
     kill: (command: KillCommand) => perform<Kill>({ kind: "kill", command }),
     delegate: (command: DelegationCommand) => perform<Delegation>({ kind: "delegation", command }),
+    rememberProof: (command: ProofCommand) => perform<"fresh" | "replayed">({ kind: "proof", command }),
     changeEntities: (command: EntityCommand) => perform<string>({ kind: "entity", command }),
     changeAgentKey: (command: KeyCommand) => perform<AgentKey>({ kind: "agent_key", command }),
     takeHeads: (command: HeadsCommand) => perform<HeadsTaken>({ kind: "heads", command }),
