@@ -482,6 +482,7 @@ describe("what the ledger keeps", () => {
       caller: "pep",
       subject: { type: "User", id: "u" },
       actors: ["top", "mid", "low"].map((id) => ({ type: "Agent", id })),
+      assurance: "asserted",
       action: "read",
       resource: { type: "Doc", id: "secret" },
       decision: "deny",

@@ -147,7 +147,13 @@ const exchanged = async (token: string, client = "worker"): Promise<string> =>
     })
   )["access_token"]!;
 
-type Row = { actors: unknown[]; reason: string; decision: string };
+type Row = {
+  actors: unknown[];
+  reason: string;
+  decision: string;
+  assurance: string;
+  subject_assurance?: string;
+};
 
 const entries = async (): Promise<Row[]> => {
   const admin = readFileSync(join(service.dir, "data/admin.key"), "utf8").trim();
@@ -435,6 +441,9 @@ test("an agent's key goes together with a token for whom it acts", async () => {
   expect(await outcome({ agent: "orchestrator-agent", tokens })).toBe("identity_mismatch");
   expect(await outcome({ subject: "User::bob", agent: "worker-agent", tokens })).toBe("identity_mismatch");
   expect(await outcome({ agent: "worker-agent", tokens: { agent }, caller: "strict" })).toBe("403 forbidden");
+  // A key says who acts, and not for whom.
+  expect(await outcome({ agent: "worker-agent", tokens: { agent } })).toBe("permit");
+  expect(await entries()).toMatchObject([{ assurance: "bearer", subject_assurance: "asserted" }]);
 });
 
 test("a token that is bound to a client certificate is proven by it, and is none for a bearer", async () => {
@@ -451,6 +460,7 @@ test("a token that is bound to a client certificate is proven by it, and is none
   const { cnf } = JSON.parse(Buffer.from(payload!, "base64url").toString()) as { cnf: object };
   expect(Object.keys(cnf)).toEqual(["x5t#S256"]);
   expect(await outcome({ ...asked, tokens: { agent, ...cnf } })).toBe("permit");
+  expect(await entries()).toMatchObject([{ assurance: "proof" }]);
   expect(await outcome({ ...asked, tokens: { agent } })).toBe("token_proof");
   const other = asField(otherCertificate);
   expect(await outcome({ ...asked, tokens: { agent, client_cert: other } })).toBe("token_proof");
@@ -498,6 +508,38 @@ test("of tokens, only digest, issuer and id are kept", async () => {
   const signature = agent.split(".")[2]!;
   for (const name of readdirSync(join(service.dir, "data")))
     expect([name, readFileSync(join(service.dir, "data", name)).includes(signature)]).toEqual([name, false]);
+});
+
+test("the entry says how surely it was known who acts, and for whom", async () => {
+  const assurance = async (asked: Asked): Promise<(string | undefined)[]> => {
+    const { headers } = await ask(asked);
+    const [entry] = await entries();
+    expect(entry).toHaveProperty("id", headers.get("remit-decision"));
+    return [entry!.reason, entry!.assurance, entry!.subject_assurance];
+  };
+  const [agent, bare] = [await own("worker"), await login("worker")];
+  const alone = { subject: "Agent::worker-agent" };
+  expect(await assurance({ agent: "worker-agent" })).toEqual(["policy_permit", "asserted", undefined]);
+  expect(await assurance({ tokens: { agent: bare } })).toEqual(["policy_permit", "bearer", undefined]);
+  expect(await assurance({ ...alone, tokens: { agent } })).toEqual(["policy_permit", "bearer", undefined]);
+  expect(await assurance({ tokens: { agent: "x.y.z" } })).toEqual(["token_type", "asserted", undefined]);
+  expect(await assurance({ agent: "orchestrator-agent", tokens: { agent: bare } })).toEqual([
+    "identity_mismatch",
+    "asserted",
+    undefined,
+  ]);
+  const key = `remit_agent_${"x".repeat(43)}`;
+  expect(await assurance({ agent: "worker-agent", tokens: { agent: key } })).toEqual([
+    "identity_mismatch",
+    "asserted",
+    undefined,
+  ]);
+  // Refused for another reason before the key was looked at: it shows nothing either.
+  expect(await assurance({ agent: "nobody", tokens: { agent: key } })).toEqual([
+    "agent_unknown",
+    "asserted",
+    undefined,
+  ]);
 });
 
 test("an answer under an idempotency key is none for another agent, nor for less than was shown", async () => {

@@ -61,6 +61,15 @@ export const movesRecord = (moves: readonly RecordedMove[], pseudonyms: Pseudony
 const actionRecord = ({ known, name }: Facts["action"], pseudonyms: Pseudonyms): JsonObject =>
   known && nameFits(name) ? { name } : { p: pseudonyms("action", "", name) };
 
+/** How surely it is known who acts, and on whose behalf where that differs: without tokens the caller says so. */
+const assurancesOf = ({ identity }: Facts): { acting: JsonObject; subject: JsonObject } => {
+  const { assurance, subjectAssurance } = identity ?? { assurance: "asserted", subjectAssurance: "asserted" };
+  return {
+    acting: { assurance },
+    subject: subjectAssurance === assurance ? {} : { subject_assurance: subjectAssurance },
+  };
+};
+
 /**
  * The record of a search. `detail` is the commitment to the detail row, `digest` one to the results: as they may name
  * people, it is salted like the detail.
@@ -78,6 +87,8 @@ export const searchRecord = (
   search: kind,
   ...(kind === "subject" ? {} : { subject: entityRecord(frame.subject, pseudonyms) }),
   actors: frame.actors.map((actor) => entityRecord(actor, pseudonyms)),
+  ...assurancesOf(frame).acting,
+  ...assurancesOf(frame).subject,
   ...(kind === "action" ? {} : { action: actionRecord(frame.action, pseudonyms) }),
   ...(kind === "resource" ? {} : { resource: entityRecord(frame.resource, pseudonyms) }),
   ...(searched
@@ -133,10 +144,12 @@ export const recordOf = (
 ): JsonObject => {
   const actors = facts.actors.map((actor) => entityRecord(actor, pseudonyms));
   const obligations = [...new Set(verdict.obligations.map(({ type }) => type))].sort();
+  const assurances = assurancesOf(facts);
   // In the order of the canonical form, which is then written as it stands.
   return {
     action: actionRecord(facts.action, pseudonyms),
     actors,
+    ...assurances.acting,
     ...(facts.batch ? { batch: facts.batch.id } : {}),
     caller: facts.caller,
     config: facts.config,
@@ -158,6 +171,7 @@ export const recordOf = (
     resource: entityRecord(facts.resource, pseudonyms),
     ...(facts.run === undefined ? {} : { run: pseudonyms("run", "", facts.run) }),
     subject: entityRecord(facts.subject, pseudonyms),
+    ...assurances.subject,
     ts: isoMicros(facts.at),
     v: 1,
   };

@@ -16,6 +16,9 @@ export type EntryView = {
   caller: string;
   subject?: { type: string; id: string };
   actors?: { type: string; id: string }[];
+  /** How surely it was known who acts, and on whose behalf where that differs; absent in entries of before it was told. */
+  assurance?: string;
+  subject_assurance?: string;
   action?: string;
   resource?: { type: string; id: string };
   decision?: "permit" | "deny";

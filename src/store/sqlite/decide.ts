@@ -280,11 +280,18 @@ const statusRefusal = (desk: Desk, facts: Facts): Refusal | undefined => {
   return undefined;
 };
 
+/** Nothing shows who it is whose key isn't the agent's. */
+const withoutProof = ({ identity, ...facts }: Facts): Facts => ({
+  ...facts,
+  ...(identity ? { identity: { ...identity, assurance: "asserted", subjectAssurance: "asserted" } } : {}),
+});
+
 /** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
 export const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
-  const facts = JSON.parse(body) as Facts;
-  if (facts.refusal) return { facts, body };
-  const foreign = keyRefusal(desk.agentKeys, facts);
+  const asked = JSON.parse(body) as Facts;
+  const foreign = keyRefusal(desk.agentKeys, asked);
+  const facts = foreign ? withoutProof(asked) : asked;
+  if (facts.refusal) return { facts, body: foreign ? JSON.stringify(facts) : body };
   const refusal =
     statusRefusal(desk, facts) ?? killRefusal(desk, facts) ?? foreign ?? delegationRefusal(desk, facts);
   if (!refusal) return { facts, body };

@@ -39,6 +39,13 @@ const commonOf = (row: Row, rec: JsonObject, { named }: Lookup): EntryView => {
   };
 };
 
+const assuranceView = (rec: JsonObject): Partial<EntryView> => ({
+  ...(rec["assurance"] === undefined ? {} : { assurance: rec["assurance"] as string }),
+  ...(rec["subject_assurance"] === undefined
+    ? {}
+    : { subject_assurance: rec["subject_assurance"] as string }),
+});
+
 const decisionOf = (
   rec: JsonObject,
   facts: Facts | undefined,
@@ -51,6 +58,7 @@ const decisionOf = (
   return {
     subject: entityView(rec["subject"] as Ref, named),
     actors: (rec["actors"] as Ref[]).map((actor) => entityView(actor, named)),
+    ...assuranceView(rec),
     action: action.name ?? named(action.p!)?.id ?? action.p!,
     resource: entityView(rec["resource"] as Ref, named),
     decision: rec["decision"] === "permit" ? "permit" : "deny",
@@ -95,6 +103,7 @@ const searchOf = (
   return {
     ...entity("subject"),
     actors: (rec["actors"] as Ref[]).map((actor) => entityView(actor, named)),
+    ...assuranceView(rec),
     ...(action ? { action: action.name ?? named(action.p!)?.id ?? action.p! } : {}),
     ...entity("resource"),
     policy_set: rec["policy_set"] as string,
