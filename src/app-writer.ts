@@ -6,7 +6,7 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { startEngine } from "./app-engine.ts";
 import type { Alert } from "./alert/alert.ts";
 import type { Sink } from "./alert/sink.ts";
-import { admit, createJudge } from "./decision/judge.ts";
+import { admit, createHolds, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
 import type { Bound } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
@@ -14,6 +14,7 @@ import { type Clock, systemClock } from "./kit/clock.ts";
 import { Problem } from "./kit/problem.ts";
 import { serveCalls } from "./kit/thread.ts";
 import { readLedgerKeys } from "./ledger/key-file.ts";
+import { createConditionEngine } from "./policy/condition-engine.ts";
 import type { Engine, EngineMode } from "./policy/engine.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
@@ -41,7 +42,7 @@ const lapseIntervalMs = 500;
 const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Takes policy sets in from the loader: kept durably first, so that whatever they decide can be judged again. */
-const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void => {
+const takePolicies = (port: MessagePort, engine: Pick<Engine, "install">, ledger: Ledger): void => {
   let policies: CompiledPolicy[] = [];
   const activate = ({ activated, budgets }: Extract<ToJudge, { kind: "activate" }>): FromJudge => {
     try {
@@ -64,8 +65,8 @@ const takePolicies = (port: MessagePort, engine: Engine, ledger: Ledger): void =
       case "activate":
         return activate(message);
       case "install": {
-        const { digest, actions } = message;
-        engine.install({ digest, policies, actions });
+        const { digest, actions, schema } = message;
+        engine.install({ digest, policies, actions, schema });
         policies = [];
         return {};
       }
@@ -123,9 +124,11 @@ const start = ({ file, data, known, engine: mode, pagesMax, sinks }: WriterStart
       },
     },
   );
+  const conditions = createConditionEngine(engine);
   const bound: Bound = {
     judge: createJudge(engine),
     admit,
+    holds: createHolds(conditions),
     get engine() {
       return engine.mode();
     },
@@ -154,9 +157,9 @@ const start = ({ file, data, known, engine: mode, pagesMax, sinks }: WriterStart
       checkpoint();
       ledger.close();
     },
-    connect: (loader: MessagePort) => takePolicies(loader, engine, ledger),
+    connect: (loader: MessagePort) => takePolicies(loader, conditions, ledger),
     retire: ({ policySet, worlds }: { policySet: string; worlds: number }) =>
-      engine.retire(policySet, worlds),
+      conditions.retire(policySet, worlds),
     selfTest: () => engine.selfTest(),
   });
 };

@@ -295,7 +295,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     undo.push(() => writer.worker.terminate());
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
     const worlds = worldsOf(writer, log);
-    const agents = await createDirectory(ledger, worlds.keep);
+    const agents = await createDirectory(ledger, worlds.keep, worlds.keepReach);
     const entities = await createEntityDirectory(ledger, worlds.keepEntities);
     const loading: Loading = { errors: [] };
     const loadingParts = { config, calls: writer.calls, worlds, loading, log, metrics };
@@ -316,6 +316,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       tails,
       budgets: ledger,
       agents,
+      checkCondition: loader.checkCondition,
       entities,
       outbox,
       worlds,

@@ -3,8 +3,19 @@ import type { Micros } from "../kit/clock.ts";
 
 export type Party = { type: string; id: string };
 
-/** What is delegated: what is absent is not limited. Actions and types are the schema's own names. */
-export type Scope = { actions?: string[]; resourceTypes?: string[]; resources?: Party[] };
+/** A Cedar condition on what is delegated, and how many entities in a row it looks into. */
+export type Condition = { text: string; reach: number };
+
+/**
+ * What is delegated: what is absent is not limited. Actions and types are the schema's own names. The condition is asked of the
+ * delegate, and of the question itself.
+ */
+export type Scope = {
+  actions?: string[];
+  resourceTypes?: string[];
+  resources?: Party[];
+  condition?: Condition;
+};
 
 export type Delegation = {
   id: string;
@@ -26,7 +37,7 @@ export type Delegation = {
 
 const same = (a: Party, b: Party): boolean => a.type === b.type && a.id === b.id;
 
-/** Whether a scope holds an action on a resource. */
+/** Whether a scope's lists hold an action on a resource. */
 export const inScope = (
   { actions, resourceTypes, resources }: Scope,
   asked: { action: string; resource: Party },
@@ -44,7 +55,10 @@ const within = <T>(
 
 const equal = (a: string, b: string): boolean => a === b;
 
-/** Whether a scope holds nothing that another doesn't; resources are of their types. */
+/**
+ * Whether a scope's lists hold nothing that another's don't; resources are of their types. Of conditions nothing needs to be
+ * compared: those of the delegations that are passed on have to hold, too.
+ */
 export const isNarrower = (inner: Scope, outer: Scope): boolean => {
   const types = inner.resourceTypes ?? inner.resources?.map(({ type }) => type);
   return (
@@ -78,3 +92,12 @@ export const passingFault = (
   if (!isNarrower(passed.scope, from.scope)) return { field: "scope", fault: "holds more than it was given" };
   return undefined;
 };
+
+/** How far the conditions of delegations that aren't revoked look. */
+export const reachOfConditions = (delegations: readonly Delegation[]): number =>
+  Math.max(
+    1,
+    ...delegations.map(({ scope, revokedAt }) =>
+      revokedAt === undefined ? (scope.condition?.reach ?? 1) : 1,
+    ),
+  );

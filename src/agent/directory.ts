@@ -1,21 +1,33 @@
 /** The agents of the store as they stand at this moment: what changes through it is in force with the answer. */
+import { reachOfConditions } from "./delegation.ts";
 import type { AgentStore, KeptAgents } from "./store.ts";
 
-/** A store that tells `keep` of every change before it answers, and once at the start. */
+/**
+ * A store that tells `keep` of every change before it answers, and once at the start; and `keepReach` how far the conditions of
+ * delegations look.
+ */
 export const createDirectory = async (
   store: AgentStore,
   keep: (kept: KeptAgents) => void,
+  keepReach: (reach: number) => void,
 ): Promise<AgentStore> => {
   const keptAgents = async (): Promise<KeptAgents> => {
     const kept = await store.keptAgents();
     keep(kept);
     return kept;
   };
+  const tellReach = async (): Promise<void> => keepReach(reachOfConditions(await store.delegations({})));
   await keptAgents();
+  await tellReach();
   return {
     ...store,
     // Rules change the status of agents, too: whoever looks sees what they did.
     keptAgents,
+    delegate: async (command) => {
+      const delegation = await store.delegate(command);
+      await tellReach();
+      return delegation;
+    },
     changeAgent: async (command) => {
       await store.changeAgent(command);
       await keptAgents();

@@ -14,6 +14,7 @@ type AddOptions = CommonOptions & {
   action?: string[];
   resourceType?: string[];
   resource?: Party[];
+  when?: string;
   depth: number;
   from?: string;
   expires?: number;
@@ -29,6 +30,7 @@ const delegationShape = z.looseObject({
     actions: z.array(z.string()).optional(),
     resource_types: z.array(z.string()).optional(),
     resources: z.array(party).optional(),
+    condition: z.string().optional(),
   }),
   expires_at: z.string().optional(),
   revoked_at: z.string().optional(),
@@ -37,7 +39,7 @@ type Shown = z.infer<typeof delegationShape>;
 
 const add = async (options: AddOptions): Promise<void> => {
   const { withService } = await import("../app-stores.ts");
-  const { delegator, delegate, action, resourceType, resource, depth, from, expires, reason } = options;
+  const { delegator, delegate, action, resourceType, resource, when, depth, from, expires, reason } = options;
   const body = {
     delegator,
     delegate,
@@ -45,6 +47,7 @@ const add = async (options: AddOptions): Promise<void> => {
       ...(action ? { actions: action } : {}),
       ...(resourceType ? { resource_types: resourceType } : {}),
       ...(resource ? { resources: resource } : {}),
+      ...(when === undefined ? {} : { condition: when }),
     },
     depth,
     ...(from === undefined ? {} : { from }),
@@ -58,9 +61,11 @@ const add = async (options: AddOptions): Promise<void> => {
 
 const partyText = ({ type, id }: Party): string => `${type}::${id}`;
 
-const scopeText = ({ actions, resource_types, resources }: Shown["scope"]): string =>
-  [...(actions ?? []), ...(resource_types ?? []), ...(resources ?? []).map(partyText)].join(" ") ||
-  "everything";
+const scopeText = ({ actions, resource_types, resources, condition }: Shown["scope"]): string => {
+  const lists = [...(actions ?? []), ...(resource_types ?? []), ...(resources ?? []).map(partyText)];
+  const when = condition === undefined ? [] : [`when { ${condition.replace(/\s+/g, " ").trim()} }`];
+  return [lists.join(" ") || "everything", ...when].join(" ");
+};
 
 const row = (each: Shown): string[] => [
   each.id,
@@ -115,6 +120,7 @@ export const delegationCommand = (): Command =>
         .option("--action <name>", "an action that it may do; may be repeated (default: every one)", collect)
         .option("--resource-type <type>", "a type that it may do it on; may be repeated", collect)
         .option("--resource <type::id>", "a resource that it may do it on; may be repeated", collectResources)
+        .option("--when <condition>", "a Cedar condition that must hold, as between the braces of `when`")
         .option("--depth <n>", "how many times it may be passed on", parseDepth, 0)
         .option("--from <id>", "the delegation that it passes on")
         .option("--expires <time>", "when it ends: RFC 3339 or YYYY-MM-DD (default: never)", parseMoment)

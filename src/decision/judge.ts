@@ -3,11 +3,13 @@
  * asked for the subject and for every agent of the chain, all must be permitted, and any forbid wins.
  */
 import type { EngineAnswer } from "../policy/answer.ts";
+import type { ConditionEngine } from "../policy/condition-engine.ts";
 import type { Engine } from "../policy/engine.ts";
 import type { CompiledPolicy } from "../policy/policy-set.ts";
 import { admitDemand } from "../budget/admit.ts";
 import { capOutputTokens } from "../budget/budget.ts";
 import { budgetFacts } from "./budget-facts.ts";
+import type { Holds } from "./store.ts";
 import type { Admit, Balances, Facts, Judge, Obligation, Reason, Verdict } from "./question.ts";
 
 type Answered = Exclude<EngineAnswer, { failure: string }>;
@@ -86,6 +88,19 @@ export const createJudge =
     if (!facts.ask) return verdictOf(false, "policy_error", [], "the facts hold no question for Cedar");
     const asked = engine.ask(facts.policySet, budgetFacts(facts.ask, balances, facts.budgetsSeen));
     return { ...judgeAll(asked.answers, facts.supportedObligations), engine: asked.engine };
+  };
+
+/** Tells whether conditions of delegations hold, over an engine for them. */
+export const createHolds =
+  (conditions: Pick<ConditionEngine, "holds">): Holds =>
+  ({ ask, policySet, reach = 1, ...facts }, delegate, { text, reach: wanted }) => {
+    const acting = facts.subjectActs ? [facts.subject, ...facts.actors] : facts.actors;
+    const member = acting.find(({ id }) => id === delegate);
+    const principal = member && { type: member.type, id: member.id };
+    if (!ask || !principal) return { holds: false, fault: "the delegate isn't asked for" };
+    // What it would look into was not gathered: it was recorded meanwhile.
+    if (wanted > reach) return { holds: false, fault: "it looks further than the question was gathered for" };
+    return conditions.holds(policySet, ask, principal, text);
   };
 
 /** Admission: nothing is unlimited by default, so a metered action that no budget covers is denied. */

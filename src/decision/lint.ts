@@ -66,7 +66,10 @@ const requiredIn = (attributes: Attributes | undefined, path: readonly string[])
  * What is there whenever the policy is evaluated: facts that Remit writes, and required attributes of entities that must be
  * stored. Required attributes of others may be left out by the request.
  */
-const promisedTo = ({ policy, actions }: Subject, { schema }: World): Promised => {
+export const promisedTo = (
+  { policy, actions }: Pick<Subject, "policy" | "actions">,
+  schema: SchemaModel,
+): Promised => {
   const ofEntity = (
     scope: CompiledPolicy["principal"],
     types: readonly string[],
@@ -98,7 +101,7 @@ const forbidsThatErr = (subject: Subject, world: World): Finding[] => {
   const { policy, conditions } = subject;
   if (policy.effect !== "forbid") return [];
   const outline = outlineOf(policy.text);
-  const found = failuresOf(conditions, promisedTo(subject, world));
+  const found = failuresOf(conditions, promisedTo(subject, world.schema));
   return [...new Map(found.map((one) => [one.failure.why, one])).values()].map(
     ({ condition, failure: { why, word } }) => {
       const { start, end } = outline.conditions[condition]!;

@@ -15,8 +15,10 @@ import { serveCalls } from "../kit/thread.ts";
 import { type BundleFiles, bundleDigest } from "../policy/bundle.ts";
 import { createCedar } from "../policy/cedar.ts";
 import { type Compiler, createCompiler } from "../policy/compile.ts";
+import type { PolicySet } from "../policy/policy-set.ts";
 import type { ActivationCommand } from "../policy/store.ts";
 import { agentEntity } from "./agent-entities.ts";
+import { type AskedCondition, checkedCondition } from "./delegated-condition.ts";
 import { buildSnapshot, filesOf, type FolderFiles, readAgentFile, type Snapshot } from "./snapshot.ts";
 import { type Source, type Sourced, sourceOf } from "./source.ts";
 import type { FromJudge, FromLoader, InForce, LoaderStart, ToJudge, Trial } from "./loader.ts";
@@ -37,6 +39,13 @@ const errorText = (error: unknown): string => (error instanceof Error ? error.me
 const textOf = (errors: readonly LoadError[]): string => errors.map(loadErrorText).join("\n");
 
 const nowMicros = (): number => Date.now() * 1000;
+
+const installing = ({ digest, actions, schema = "" }: PolicySet): ToJudge => ({
+  kind: "install",
+  digest,
+  actions,
+  schema,
+});
 
 type Tell = (message: FromLoader) => void;
 
@@ -102,7 +111,7 @@ const put = async (
   });
   if (refused.length > 0)
     return refused.map(({ budget, message }) => ({ message, ...placeOfBudget(budget) }));
-  await send({ kind: "install", digest: set.digest, actions: set.actions });
+  await send(installing(set));
   for (const entities of parts(snapshot.entities)) tell({ kind: "entities", entities });
   for (const agents of parts(snapshot.agents)) tell({ kind: "agents", agents });
   for (const permits of parts(snapshot.permits)) tell({ kind: "permits", permits });
@@ -241,7 +250,7 @@ const tryOut = async ({ send, trials, held }: Loading, { files, how }: TryOut): 
     throw new Problem("invalid_request", textOf(snapshot.errors), { field: "candidate" });
   const { set, head, entities, agents } = snapshot;
   for (const policies of parts(set.policies)) await send({ kind: "policies", policies });
-  await send({ kind: "install", digest: set.digest, actions: set.actions });
+  await send(installing(set));
   return { head, entities, agents };
 };
 
@@ -287,6 +296,11 @@ const run = async (start: Start): Promise<void> => {
     activate: (value: Parameters<typeof activate>[1]) => exclusive(() => activate(loading, value)),
     follow: (command: ActivationCommand) => exclusive(() => follow(loading, command)),
     tryOut: (value: TryOut) => exclusive(() => tryOut(loading, value)),
+    checkCondition: (asked: AskedCondition) =>
+      exclusive(() => {
+        assert(loading.held, "the service answers once something is in force");
+        return Promise.resolve(checkedCondition(cedar, loading.held.snapshot, asked));
+      }),
   });
 
   let thrown: string | undefined;

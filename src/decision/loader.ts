@@ -11,6 +11,7 @@ import type { BundleFiles } from "../policy/bundle.ts";
 import type { PermitScope } from "../policy/permit-scopes.ts";
 import type { CompiledPolicy } from "../policy/policy-set.ts";
 import type { Activated, ActivationCommand, Standing } from "../policy/store.ts";
+import type { AskedCondition } from "./delegated-condition.ts";
 import type { World } from "./prepare.ts";
 import type { Folders, SnapshotHead } from "./snapshot.ts";
 import type { BundleSource } from "./source.ts";
@@ -34,7 +35,7 @@ export type FromLoader =
 export type ToJudge =
   | { kind: "policies"; policies: CompiledPolicy[] }
   | { kind: "activate"; activated: Activated; budgets: Budget[] }
-  | { kind: "install"; digest: string; actions: CedarEntity[] };
+  | { kind: "install"; digest: string; actions: CedarEntity[]; schema: string };
 
 /** Judge to loader, to each of its messages: taken in, or why not; `budgets` are those that contradict what the ledger has counted. */
 export type FromJudge = {
@@ -76,6 +77,11 @@ export type Loader = {
    * @throws Problem as `activate`
    */
   tryOut: (files: BundleFiles, how: "policies" | "all") => Promise<Trial>;
+  /**
+   * Checks a delegation's condition against what is in force; how far it looks.
+   * @throws Problem `invalid_request` naming what is wrong with it
+   */
+  checkCondition: (asked: AskedCondition) => Promise<{ reach: number }>;
   stop: () => Promise<void>;
 };
 
@@ -143,6 +149,7 @@ export const startLoader = (
     activate: (files, command) => call("activate", { files, command }),
     follow: (command) => call("follow", command),
     tryOut: (files, how) => call("tryOut", { files, how }),
+    checkCondition: (asked) => call("checkCondition", asked),
     stop: async () => {
       stopped = true;
       await worker.terminate();

@@ -303,11 +303,14 @@ export const prepare = (world: World, question: Question, asker: Asker, given: C
   }
 };
 
-/** Those of its budgets that Cedar must be told of: a policy may look at them. */
-const seenOf = ({ head }: World, demand: Facts["demand"]): Pick<Facts, "budgetsSeen"> => {
-  if (!demand) return {};
-  const budgetsSeen = head.budgetsSeen.filter((id) => demand.touches.some(({ budget }) => budget === id));
-  return budgetsSeen.length === 0 ? {} : { budgetsSeen };
+/** How far the question was gathered for, and those of its budgets that Cedar must be told of: a policy may look at them. */
+const seenOf = ({ head }: World, demand: Facts["demand"]): Pick<Facts, "budgetsSeen" | "reach"> => {
+  const touches = demand?.touches ?? [];
+  const budgetsSeen = head.budgetsSeen.filter((id) => touches.some(({ budget }) => budget === id));
+  return {
+    ...(head.reach > 1 ? { reach: head.reach } : {}),
+    ...(budgetsSeen.length === 0 ? {} : { budgetsSeen }),
+  };
 };
 
 /** The registered agents of the chain, and whose they are. */

@@ -119,6 +119,8 @@ export type Facts = {
   identity?: Identity;
   refusal?: Refusal;
   ask?: CedarAsk;
+  /** How many entities in a row an evaluation can look into, where it is more than one. */
+  reach?: number;
   /** What it asks of the budgets; absent where none counts it. */
   demand?: Demand;
   /** Of the budgets that it asks, those that a policy may look at. */

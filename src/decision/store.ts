@@ -17,9 +17,18 @@ export type Act = {
   allOrNothing?: "try" | "spoilt";
 };
 
-/** A store is opened with these; it calls them inside the act. */
-/** `engine` is written into entries of questions that no engine was asked about. */
-export type Bound = { judge: Judge; admit: Admit; readonly engine: string };
+/** Whether a delegate's condition holds of a question; where it can't be told it doesn't, and `fault` says why. */
+export type Holds = (
+  facts: Facts,
+  delegate: string,
+  condition: { text: string; reach: number },
+) => { holds: boolean; fault?: string };
+
+/**
+ * A store is opened with these; it calls them inside the act. `engine` is written into entries of questions that no engine
+ * was asked about; without `holds` no condition does.
+ */
+export type Bound = { judge: Judge; admit: Admit; holds?: Holds; readonly engine: string };
 
 export type DecisionStore = {
   /**

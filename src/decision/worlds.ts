@@ -19,6 +19,16 @@ export type Worlds = {
   keep: (kept: KeptAgents) => void;
   /** Takes over what the store knows of entities, for this world and those to come. */
   keepEntities: (kept: KeptEntities) => void;
+  /** Takes over how far the conditions of delegations look: so far, questions are gathered. */
+  keepReach: (reach: number) => void;
+};
+
+type Kept = { entities: KeptEntities | undefined; reach: number };
+
+/** A world with the entities of the store, that questions are gathered in as far as `reach`. */
+const joined = (world: World, files: World, { entities, reach }: Kept): World => {
+  const all = withKeptEntities(world, entities, files.entities);
+  return all.head.reach >= reach ? all : { ...all, head: { ...all.head, reach } };
 };
 
 /**
@@ -29,6 +39,7 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
   let files: World | undefined;
   let kept = noKeptAgents;
   let entities: KeptEntities | undefined;
+  let reach = 1;
   /** The world of the files with the store's agents. */
   let withAgents: World | undefined;
   let inForce: World | undefined;
@@ -52,7 +63,7 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
   };
   /** The policy set stays: nothing is installed or retired. */
   const joinEntities = (): void => {
-    if (files && withAgents) inForce = withKeptEntities(withAgents, entities, files.entities);
+    if (files && withAgents) inForce = joined(withAgents, files, { entities, reach });
   };
   const joinAgents = (): void => {
     if (files) withAgents = withKeptAgents(files, kept);
@@ -83,13 +94,17 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
       joinAgents();
       if (before) release(before.head.policySet);
     },
-    with: (world) => withKeptEntities(withKeptAgents(world, kept), entities, world.entities),
+    with: (world) => joined(withKeptAgents(world, kept), world, { entities, reach }),
     keep: (known) => {
       kept = known;
       joinAgents();
     },
     keepEntities: (known) => {
       entities = known;
+      joinEntities();
+    },
+    keepReach: (known) => {
+      reach = known;
       joinEntities();
     },
   };

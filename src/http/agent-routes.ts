@@ -6,6 +6,7 @@ import type { Agent } from "../agent/agent.ts";
 import { standing } from "../agent/registry.ts";
 import type { AgentKey, AgentName, AgentStore, Kill } from "../agent/store.ts";
 import type { World } from "../decision/prepare.ts";
+import type { AskedCondition } from "../decision/delegated-condition.ts";
 import type { Worlds } from "../decision/worlds.ts";
 import { mayAsk } from "../identity/caller.ts";
 import { hashKey, isAgentKey, newAgentKey } from "../identity/key.ts";
@@ -21,6 +22,8 @@ import { instantOf, instantText, shaped } from "./shaped.ts";
 export type AgentParts = {
   guard: Guard;
   agents: AgentStore;
+  /** Checks a delegation's condition against what is in force. @throws Problem `invalid_request` */
+  checkCondition: (asked: AskedCondition) => Promise<{ reach: number }>;
   worlds: Worlds;
   clock: Clock;
   limits: BodyLimits;

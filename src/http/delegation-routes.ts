@@ -5,6 +5,7 @@ import type { Delegation, Scope } from "../agent/delegation.ts";
 import type { AgentName, DelegationCommand } from "../agent/store.ts";
 import type { World } from "../decision/prepare.ts";
 import { entityTypeNamed } from "../entity/schema.ts";
+import type { Uid } from "../kit/cedar-json.ts";
 import { uuidv7 } from "../kit/id.ts";
 import { Problem } from "../kit/problem.ts";
 import { type AgentParts, agentNamed, nameOf, typeOf } from "./agent-routes.ts";
@@ -27,6 +28,7 @@ const delegateBody = z.strictObject({
       actions: z.array(name).min(1).max(listMax).optional(),
       resource_types: z.array(name).min(1).max(listMax).optional(),
       resources: z.array(party).min(1).max(listMax).optional(),
+      condition: z.string().min(1).optional(),
     })
     .default({}),
   depth: z.number().int().min(0).max(depthMax).default(0),
@@ -45,31 +47,49 @@ const typeNamed = ({ head }: World, type: string, field: string): string => {
   return found.name;
 };
 
-const actionsNamed = ({ head }: World, names: readonly string[]): string[] =>
+const actionsNamed = ({ head }: World, names: readonly string[]): Uid[] =>
   names.flatMap((each) => {
     const found = head.schema.actionNames.get(each) ?? [];
     if (found.length === 0)
       throw new Problem("invalid_request", `scope.actions: the schema knows no action \`${each}\``, {
         field: "scope.actions",
       });
-    return found.map(({ uid }) => uid.id);
+    return found.map(({ uid }) => uid);
   });
 
+type RawScope = z.infer<typeof delegateBody>["scope"];
+
 /** A scope in the schema's own names: an alias in it would be compared with nothing. */
-const scopeOf = (world: World, raw: z.infer<typeof delegateBody>["scope"]): Scope => ({
-  ...(raw.actions ? { actions: [...new Set(actionsNamed(world, raw.actions))] } : {}),
-  ...(raw.resource_types
-    ? { resourceTypes: raw.resource_types.map((type) => typeNamed(world, type, "scope.resource_types")) }
-    : {}),
-  ...(raw.resources
-    ? {
-        resources: raw.resources.map(({ type, id }) => ({
-          type: typeNamed(world, type, "scope.resources"),
-          id,
-        })),
-      }
-    : {}),
-});
+const listsOf = (world: World, raw: RawScope): { scope: Scope; actions: Uid[] } => {
+  const actions = raw.actions ? actionsNamed(world, raw.actions) : [];
+  const resources = raw.resources?.map(({ type, id }) => ({
+    type: typeNamed(world, type, "scope.resources"),
+    id,
+  }));
+  const resourceTypes = raw.resource_types?.map((type) => typeNamed(world, type, "scope.resource_types"));
+  return {
+    actions,
+    scope: {
+      ...(raw.actions ? { actions: [...new Set(actions.map(({ id }) => id))] } : {}),
+      ...(resourceTypes ? { resourceTypes } : {}),
+      ...(resources ? { resources } : {}),
+    },
+  };
+};
+
+/** Which types a scope is for: those that it names, and of resources theirs; none: every one. */
+const typesIn = ({ resourceTypes, resources }: Scope): string[] => [
+  ...new Set(resourceTypes ?? resources?.map(({ type }) => type)),
+];
+
+/** @throws Problem `invalid_request` naming what of it is wrong */
+const scopeOf = async ({ worlds, checkCondition }: AgentParts, raw: RawScope): Promise<Scope> => {
+  const { scope, actions } = listsOf(worlds.current(), raw);
+  const { condition: text } = raw;
+  if (text === undefined) return scope;
+  const { reach } = await checkCondition({ text, actions, resourceTypes: typesIn(scope) });
+  return { ...scope, condition: { text, reach } };
+};
 
 const partyName = (world: World, { type, id }: { type: string; id: string }): AgentName => ({
   type,
@@ -85,6 +105,7 @@ const shownDelegation = (each: Delegation): Record<string, unknown> => ({
     ...(each.scope.actions ? { actions: each.scope.actions } : {}),
     ...(each.scope.resourceTypes ? { resource_types: each.scope.resourceTypes } : {}),
     ...(each.scope.resources ? { resources: each.scope.resources } : {}),
+    ...(each.scope.condition ? { condition: each.scope.condition.text } : {}),
   },
   depth: each.depth,
   ...(each.from === undefined ? {} : { from: each.from }),
@@ -109,8 +130,9 @@ const expiryOf = (text: string | undefined, at: number): { expiresAt?: number } 
 };
 
 const delegate =
-  ({ guard, agents, worlds, clock, limits }: AgentParts): Endpoint =>
+  (parts: AgentParts): Endpoint =>
   async (c) => {
+    const { guard, agents, worlds, clock, limits } = parts;
     const caller = await guard(c, "admin");
     const body = shaped(delegateBody, await readBody(c, limits));
     const world = worlds.current();
@@ -130,7 +152,7 @@ const delegate =
       caller: caller.name,
       delegator,
       delegate: to,
-      scope: scopeOf(world, body.scope),
+      scope: await scopeOf(parts, body.scope),
       depth: body.depth,
       ...(body.from === undefined ? {} : { from: body.from }),
       ...expiryOf(body.expires_at, at),

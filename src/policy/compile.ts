@@ -178,7 +178,7 @@ const policySetOf = (placed: readonly Placed[], schema: ResolvedSchema): PolicyS
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   const texts = Object.fromEntries(policies.map(({ id, text }) => [id, text]));
   const digest = digestOf({ policies: texts, schema: schema.text });
-  return { digest, policies, actions: actionEntities(schema.json) };
+  return { digest, policies, actions: actionEntities(schema.json), schema: schema.text };
 };
 
 /** A compiler with a memory of its own. Run it where a frozen event loop hurts nobody: 1,000 new policies take a second. */

@@ -40,4 +40,6 @@ export type PolicySet = {
   policies: CompiledPolicy[];
   /** The action hierarchy, as entities for the evaluator. */
   actions: CedarEntity[];
+  /** The text of the schema that they are valid under, where there is one. */
+  schema?: string;
 };

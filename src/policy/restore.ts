@@ -17,6 +17,7 @@ export const restorePolicySet = (cedar: Cedar, digest: string, body: string): Po
   assert(json.type === "success", `the schema of \`${digest}\` can't be read any more`);
   return {
     digest,
+    schema,
     actions: actionEntities(json.json),
     policies: Object.entries(policies)
       .map(([id, text]): CompiledPolicy => {

@@ -287,13 +287,16 @@ const withoutProof = ({ identity, ...facts }: Facts): Facts => ({
 });
 
 /** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
-export const asStands = (desk: Desk, body: string): { facts: Facts; body: string } => {
+export const asStands = (desk: Desk, bound: Bound, body: string): { facts: Facts; body: string } => {
   const asked = JSON.parse(body) as Facts;
   const foreign = keyRefusal(desk.agentKeys, asked);
   const facts = foreign ? withoutProof(asked) : asked;
   if (facts.refusal) return { facts, body: foreign ? JSON.stringify(facts) : body };
   const refusal =
-    statusRefusal(desk, facts) ?? killRefusal(desk, facts) ?? foreign ?? delegationRefusal(desk, facts);
+    statusRefusal(desk, facts) ??
+    killRefusal(desk, facts) ??
+    foreign ??
+    delegationRefusal(desk, bound, facts);
   if (!refusal) return { facts, body };
   const { ask: _ask, demand: _demand, ...rest } = facts;
   // Whoever bears no valid key is not the one who asked before: its denial is its own.
@@ -310,7 +313,7 @@ const deciderOfOne = (
   { replies, write, warn }: { replies: Replies; write: Write; warn: (warning: string) => void },
 ): DecideOne => {
   const answer = (desk: Desk, asked: string): Decided => {
-    const { facts, body } = asStands(desk, asked);
+    const { facts, body } = asStands(desk, bound, asked);
     const { idempotency, caller } = facts;
     const known = idempotency && !facts.dryRun ? replies.find(caller, idempotency.key) : undefined;
     if (!known) return write(desk, facts, body, judgeFresh(desk, bound, facts));
@@ -370,7 +373,7 @@ export const createDecide = (db: Database, bound: Bound, warn: (warning: string)
       if (!(error instanceof Spoilt)) throw error;
       desk.renew(next);
       return error.verdicts.map((verdict, position) => {
-        const { facts, body } = asStands(desk, act.facts[position]!);
+        const { facts, body } = asStands(desk, bound, act.facts[position]!);
         const denial = verdict.decision
           ? denialOf("all_or_nothing", "another question of the batch was not permitted")
           : verdict;

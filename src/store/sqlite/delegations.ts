@@ -11,6 +11,7 @@ import {
 import type { DelegationCommand } from "../../agent/store.ts";
 import type { Facts, Refusal } from "../../decision/question.ts";
 import { actRecord, entityRecord } from "../../decision/record.ts";
+import type { Bound } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
 import { chainName } from "./agents.ts";
@@ -101,15 +102,26 @@ export const createDelegations = (db: Database): Delegations => {
   };
 };
 
+type Cover = { covers: boolean; fault?: string };
+
 /** Whether a delegation and everything that it passes on holds the question. */
-const covers = (desk: Desk, delegation: Delegation, { at, action, resource }: Facts): boolean => {
-  const asked = { action: action.name, resource };
+const coverOf = (desk: Desk, bound: Bound, delegation: Delegation, facts: Facts): Cover => {
+  const asked = { action: facts.action.name, resource: facts.resource };
   for (let one: Delegation | undefined = delegation; one;) {
-    if (!isInForce(one, at) || !inScope(one.scope, asked)) return false;
-    if (one.from === undefined) return true;
+    if (!isInForce(one, facts.at) || !inScope(one.scope, asked)) return { covers: false };
+    const { condition } = one.scope;
+    if (condition) {
+      const { holds, fault } = bound.holds?.(facts, one.delegate, condition) ?? { holds: false };
+      if (!holds)
+        return {
+          covers: false,
+          ...(fault === undefined ? {} : { fault: `the condition of \`${one.id}\`: ${fault}` }),
+        };
+    }
+    if (one.from === undefined) return { covers: true };
     one = desk.delegations.find(one.from);
   }
-  return false;
+  return { covers: false };
 };
 
 /**
@@ -117,7 +129,7 @@ const covers = (desk: Desk, delegation: Delegation, { at, action, resource }: Fa
  * another, a delegation between the two must be in force that holds the question; what was never recorded is left to
  * the intersection alone.
  */
-export const delegationRefusal = (desk: Desk, facts: Facts): Refusal | undefined => {
+export const delegationRefusal = (desk: Desk, bound: Bound, facts: Facts): Refusal | undefined => {
   const members = [facts.subject, ...facts.actors];
   const delegates = facts.subjectActs ? members : facts.actors;
   for (const { id } of delegates) {
@@ -130,10 +142,19 @@ export const delegationRefusal = (desk: Desk, facts: Facts): Refusal | undefined
       const between = given.filter(
         (each) => each.delegator.type === delegator.type && each.delegator.id === delegator.id,
       );
-      if (!between.some((each) => covers(desk, each, facts)))
+      const faults: string[] = [];
+      const covered = between.some((each) => {
+        const { covers, fault } = coverOf(desk, bound, each, facts);
+        if (fault !== undefined) faults.push(fault);
+        return covers;
+      });
+      if (!covered)
         return {
           reason: "delegation_denied",
-          detail: `nothing that \`${delegator.type}::${delegator.id}\` has delegated to \`${id}\` holds it`,
+          detail: [
+            `nothing that \`${delegator.type}::${delegator.id}\` has delegated to \`${id}\` holds it`,
+            ...faults,
+          ].join("; "),
         };
     }
   }

@@ -23,7 +23,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
   const accounts = lookAtAccounts(db);
   const tryOne = (desk: Desk, body: string): Verdict => {
     try {
-      const { facts } = asStands(desk, body);
+      const { facts } = asStands(desk, bound, body);
       return judgeFresh(desk, bound, { ...facts, dryRun: true }).verdict;
     } catch (error) {
       if (isDatabaseFailure(error)) throw error;
@@ -43,7 +43,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
       }
     },
     balances: (desk, body) => {
-      const { facts } = asStands(desk, body);
+      const { facts } = asStands(desk, bound, body);
       const loaded = loadAccounts({ ...desk, accounts }, facts);
       return loaded.map(({ row: _row, start: _start, touch: _touch, ...balance }) => balance);
     },
