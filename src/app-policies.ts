@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { findingOf, type Sources, sourcesOf } from "./app-check.ts";
 import type { Config } from "./config/config.ts";
 import { ledgerFile } from "./data-directory.ts";
+import { contentsOf } from "./decision/contents.ts";
 import { type PolicyStatus, rollbackTarget, type Wish } from "./decision/activation.ts";
 import { buildSnapshot, filesOf, type Folders, readFolders } from "./decision/snapshot.ts";
 import { type Sourced, sourceOf } from "./decision/source.ts";
@@ -68,6 +69,7 @@ const activate = (ledger: Ledger, { files, sequence }: Sourced, command: Activat
         ...(sequence === undefined ? {} : { sequence }),
       },
       policySet: { digest: set.digest, body: source },
+      contents: contentsOf(snapshot),
       command,
     },
     head.book.budgets,

@@ -232,7 +232,14 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
       },
       exported: async ({ ...facts }) => {
         const at = clock();
-        const note = { id: uuidv7(at), at, caller: "admin", note: "ledger.export", facts, detail: {} };
+        const note = {
+          id: uuidv7(at),
+          at,
+          caller: "admin",
+          note: "ledger.export" as const,
+          facts,
+          detail: {},
+        };
         valueOf(ledger.commit([{ kind: "note", command: note }]));
       },
       checkpoint: async () => ledger.checkpoint(clock()),

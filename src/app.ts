@@ -1,6 +1,7 @@
 /** The composition root: joins the rooms into a service. */
 import { randomBytes } from "node:crypto";
 import { Worker } from "node:worker_threads";
+import { type CountedReads, noteStart, startReads } from "./app-notes.ts";
 import { type Loading, policyCheck, startLoading } from "./app-loading.ts";
 import { startTokens, type Tokens } from "./app-tokens.ts";
 import type { WriterNews, WriterStart } from "./app-writer.ts";
@@ -158,6 +159,7 @@ type Running = {
   delivery: Delivery;
   publisher: Publisher;
   tails: Tails;
+  reads: CountedReads;
   unlock: () => void;
 };
 
@@ -172,11 +174,13 @@ const stop = async ({
   delivery,
   publisher,
   tails,
+  reads,
   unlock,
 }: Running): Promise<void> => {
   tails.close();
   await server.close(config.shutdownGraceMs);
   await delivery.stop(1000);
+  await reads.end();
   await loader.stop();
   await ledger.close();
   await writer.worker.terminate();
@@ -295,6 +299,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     undo.push(() => writer.worker.terminate());
     const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
     const worlds = worldsOf(writer, log);
+    const clock = systemClock();
     const agents = await createDirectory(ledger, worlds.keep, worlds.keepReach);
     const entities = await createEntityDirectory(ledger, worlds.keepEntities);
     const loading: Loading = { errors: [] };
@@ -305,15 +310,18 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const local = isLoopback(config.listen.host);
     if (!local && callers.none()) throw needsCallers();
     const open = (): boolean => local && callers.none();
-    const clock = systemClock();
     const outbox = connectOutbox(writer.calls);
     const tokens = startTokens(config, ledger);
     const tails = createTails();
+    await noteStart(config, { ledger, worlds, loading, clock });
+    const reads = startReads(ledger, clock, log);
+    undo.push(() => reads.end());
     const app = createHttpApp({
       ...deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify }),
       guard: guardOf(config, { callers, keyHash: admin.keyHash, keysOf: tokens.keysOf, open }),
       ledger,
       tails,
+      noteRead: reads.note,
       budgets: ledger,
       agents,
       checkCondition: loader.checkCondition,
@@ -334,7 +342,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const delivery = startDelivery(config, outbox, clock, log);
     const server: HttpServer = await startHttp(app, config.listen);
     lock.announce({ url: server.url });
-    const running = { config, log, loader, delivery, publisher, tails, unlock: () => lock.release() };
+    const running = { config, log, loader, delivery, publisher, tails, reads, unlock: () => lock.release() };
     const { loaded } = worlds.current().head;
     return {
       url: server.url,

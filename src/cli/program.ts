@@ -1,5 +1,4 @@
 /** The `remit` command: one subcommand for each noun. */
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { agentCommand } from "./agent.ts";
 import { alertCommand } from "./alert.ts";
@@ -12,6 +11,7 @@ import { delegationCommand } from "./delegation.ts";
 import { entityCommand } from "./entity.ts";
 import { hookCommand } from "./hook.ts";
 import { initCommand } from "./init.ts";
+import { version } from "../kit/version.ts";
 import { killCommand } from "./kill.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { metadataCommand } from "./metadata.ts";
@@ -19,12 +19,6 @@ import { policyCommand } from "./policy.ts";
 import { proxyCommand } from "./proxy.ts";
 import { serveCommand } from "./serve.ts";
 import { usageCommand } from "./usage.ts";
-
-const version = (): string => {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  const parsed: unknown = JSON.parse(text);
-  return typeof parsed === "object" && parsed !== null && "version" in parsed ? String(parsed.version) : "";
-};
 
 /** The whole command, as the reference documents it. */
 export const program = (): Command =>

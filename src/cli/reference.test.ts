@@ -11,6 +11,7 @@ import { configJsonSchema, configReference } from "../config/reference.ts";
 import { casesJsonSchema } from "../decision/case-file.ts";
 import { linksJsonSchema } from "../policy/links.ts";
 import { entitiesJsonSchema } from "../entity/read-entities.ts";
+import { entriesJsonSchema } from "../ledger/entry-kinds.ts";
 import { program } from "./program.ts";
 import { cliReference } from "./reference.ts";
 
@@ -32,6 +33,7 @@ const published: [string, () => string][] = [
   ["schemas/links.schema.json", linksJsonSchema],
   ["schemas/budgets.schema.json", budgetsJsonSchema],
   ["schemas/agents.schema.json", agentsJsonSchema],
+  ["schemas/entries.schema.json", entriesJsonSchema],
   ["schemas/entities.schema.json", entitiesJsonSchema],
   ["schemas/policy-test.schema.json", casesJsonSchema],
 ];

@@ -19,6 +19,7 @@ import type { PolicySet } from "../policy/policy-set.ts";
 import type { ActivationCommand } from "../policy/store.ts";
 import { agentEntity } from "./agent-entities.ts";
 import { type AskedCondition, checkedCondition } from "./delegated-condition.ts";
+import { contentsOf } from "./contents.ts";
 import { buildSnapshot, filesOf, type FolderFiles, readAgentFile, type Snapshot } from "./snapshot.ts";
 import { type Source, type Sourced, sourceOf } from "./source.ts";
 import type { FromJudge, FromLoader, InForce, LoaderStart, ToJudge, Trial } from "./loader.ts";
@@ -105,6 +106,7 @@ const put = async (
       at: command?.at ?? nowMicros(),
       bundle: { digest, files: files.bundle, ...(sequence === undefined ? {} : { sequence }) },
       policySet: { digest: set.digest, body: source },
+      contents: contentsOf(snapshot),
       ...(command ? { command } : {}),
     },
     budgets: head.book.budgets,

@@ -1,15 +1,17 @@
 /** The ledger's entries over HTTP: in pages, one by one, and live. */
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { JsonObject } from "../kit/json.ts";
 import { Problem } from "../kit/problem.ts";
 import type { EntryFilter, LedgerStore } from "../ledger/store.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { Add, Endpoint } from "./endpoint.ts";
 import type { Tails } from "./entry-tail.ts";
 import type { Guard } from "./guard.ts";
+import type { NoteRead } from "./ledger-reads.ts";
 import { instantOf, shaped } from "./shaped.ts";
 
-export type EntryParts = { guard: Guard; ledger: LedgerStore; tails: Tails };
+export type EntryParts = { guard: Guard; ledger: LedgerStore; tails: Tails; noteRead: NoteRead };
 
 const pageMax = 1000;
 
@@ -52,6 +54,14 @@ const filterOf = (query: z.infer<typeof entryQuery>): EntryFilter => {
   };
 };
 
+/** What a query looks for, without how it goes through it: a page after the other is the same question. */
+const askedOf = (query: z.infer<typeof entryQuery>): JsonObject => {
+  const { limit: _limit, order: _order, cursor: _cursor, ...asked } = query;
+  return Object.fromEntries(
+    Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+};
+
 /** The index after which a tail goes on, as whoever was cut off says it. */
 const lastSeen = (header: string | undefined): number | undefined => {
   if (header === undefined || header === "") return undefined;
@@ -64,30 +74,35 @@ const lastSeen = (header: string | undefined): number | undefined => {
 };
 
 const listEntries =
-  ({ guard, ledger, tails }: EntryParts): Endpoint =>
+  ({ guard, ledger, tails, noteRead }: EntryParts): Endpoint =>
   async (c) => {
-    await guard(c, "audit");
-    const filter = filterOf(shaped(entryQuery, c.req.query()));
+    const { name } = await guard(c, "audit");
+    const query = shaped(entryQuery, c.req.query());
+    const filter = filterOf(query);
+    const asked = askedOf(query);
     if (c.req.header("accept")?.includes("text/event-stream")) {
       const cursor = lastSeen(c.req.header("last-event-id")) ?? filter.cursor;
       const { cursor: _cursor, ...rest } = filter;
+      await noteRead(name, "tail", asked);
       return tails.open(ledger, { ...rest, ...(cursor === undefined ? {} : { cursor }) });
     }
     const { entries, next } = await ledger.entries(filter);
+    await noteRead(name, "entries", asked);
     return jsonAnswer(200, next === undefined ? { entries } : { entries, next });
   };
 
 const relatedMax = 100;
 
 const showEntry =
-  ({ guard, ledger }: EntryParts): Endpoint =>
+  ({ guard, ledger, noteRead }: EntryParts): Endpoint =>
   async (c) => {
-    await guard(c, "audit");
+    const { name } = await guard(c, "audit");
     const ref = c.req.param("ref") ?? "";
     const shown = await ledger.entry(/^\d{1,15}$/.test(ref) ? Number(ref) : ref);
     if (!shown) throw new Problem("not_found", `there is no entry \`${ref}\``);
     const of = shown.entry.id;
     const { entries } = await ledger.entries({ of, limit: relatedMax, order: "asc" });
+    await noteRead(name, "entry", { index: shown.entry.index });
     return jsonAnswer(200, { ...shown, related: entries });
   };
 

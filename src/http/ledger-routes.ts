@@ -11,9 +11,16 @@ import { type Answer, jsonAnswer } from "./answer.ts";
 import { type BodyLimits, readBody } from "./body.ts";
 import type { Add, Endpoint } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
+import type { NoteRead } from "./ledger-reads.ts";
 import { shaped } from "./shaped.ts";
 
-export type LedgerParts = { guard: Guard; ledger: LedgerStore; clock: Clock; limits: BodyLimits };
+export type LedgerParts = {
+  guard: Guard;
+  ledger: LedgerStore;
+  noteRead: NoteRead;
+  clock: Clock;
+  limits: BodyLimits;
+};
 
 /** The prefix of the log, as tlog-tiles calls it. */
 const logPath = "/v1/ledger/log";
@@ -41,17 +48,19 @@ const textAnswer = (body: string): Answer => ({
 });
 
 const checkpoint =
-  ({ guard, ledger }: LedgerParts): Endpoint =>
+  ({ guard, ledger, noteRead }: LedgerParts): Endpoint =>
   async (c) => {
-    await guard(c, "audit");
+    const { name } = await guard(c, "audit");
+    await noteRead(name, "proof");
     return textAnswer(await ledger.checkpoint());
   };
 
 const inclusion =
-  ({ guard, ledger }: LedgerParts): Endpoint =>
+  ({ guard, ledger, noteRead }: LedgerParts): Endpoint =>
   async (c) => {
-    await guard(c, "audit");
+    const { name } = await guard(c, "audit");
     const { index } = shaped(inclusionQuery, c.req.query());
+    await noteRead(name, "proof");
     await ledger.checkpoint();
     const found = await ledger.inclusion(index);
     return jsonAnswer(200, {
@@ -65,10 +74,11 @@ const inclusion =
   };
 
 const consistency =
-  ({ guard, ledger }: LedgerParts): Endpoint =>
+  ({ guard, ledger, noteRead }: LedgerParts): Endpoint =>
   async (c) => {
-    await guard(c, "audit");
+    const { name } = await guard(c, "audit");
     const { from, to } = shaped(consistencyQuery, c.req.query());
+    await noteRead(name, "proof");
     const note = await ledger.checkpoint();
     const proof = await ledger.consistency(from, to);
     return jsonAnswer(200, {
@@ -100,7 +110,14 @@ const exported =
     const at = clock();
     const told = Object.entries(period).filter(([, instant]) => instant !== undefined);
     const facts = { format, ...Object.fromEntries(told) };
-    const command = { id: uuidv7(at), at, caller: caller.name, note: "ledger.export", facts, detail: {} };
+    const command = {
+      id: uuidv7(at),
+      at,
+      caller: caller.name,
+      note: "ledger.export" as const,
+      facts,
+      detail: {},
+    };
     return jsonAnswer(201, { index: await ledger.note(command) });
   };
 
@@ -116,22 +133,25 @@ const erase =
   };
 
 const policySet =
-  ({ guard, ledger }: LedgerParts): Endpoint =>
+  ({ guard, ledger, noteRead }: LedgerParts): Endpoint =>
   async (c) => {
-    await guard(c, "audit");
-    const source = await ledger.policySet(c.req.param("digest") ?? "");
+    const { name } = await guard(c, "audit");
+    const digest = c.req.param("digest") ?? "";
+    const source = await ledger.policySet(digest);
     if (source === undefined) throw new Problem("not_found", "no policy set of this digest was in force");
+    await noteRead(name, "policy_set", { digest });
     return jsonAnswer(200, JSON.parse(source));
   };
 
 /** A tile never changes, so whoever may read it may keep it. */
 const tile =
-  ({ guard, ledger }: LedgerParts): Endpoint =>
+  ({ guard, ledger, noteRead }: LedgerParts): Endpoint =>
   async (c) => {
-    await guard(c, "audit");
+    const caller = await guard(c, "audit");
     const name = parseTilePath(c.req.path.slice(logPath.length + 1));
     const bytes = name && (await ledger.tile(name));
     if (!bytes) throw new Problem("not_found", "the log has no such tile");
+    await noteRead(caller.name, "log");
     const headers = {
       "Content-Type": "application/octet-stream",
       "Cache-Control": "private, max-age=31536000, immutable",

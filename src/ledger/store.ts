@@ -1,6 +1,7 @@
 /** What the ledger needs kept and found again. */
 import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
+import type { EntryKind } from "./entry-kinds.ts";
 import type { HeadProof } from "./heads.ts";
 import type { TileName } from "./tile.ts";
 
@@ -121,7 +122,7 @@ export type NoteCommand = {
   id: string;
   at: Micros;
   caller: string;
-  note: string;
+  note: EntryKind;
   facts: JsonObject;
   detail: JsonObject;
 };

@@ -15,11 +15,18 @@ export type ActivationCommand = {
   from?: string;
 };
 
+/** What files are made of, for telling what a change of them changed. */
+export type Part = "policies" | "schema" | "budgets" | "prices" | "entities";
+
+/** The digest of each named thing of each part: of every policy, every budget, every model's prices. */
+export type Contents = Readonly<Record<Part, Readonly<Record<string, string>>>>;
+
 /** Files that come into force: those of a bundle, and the policy set that they make. */
 export type Activated = {
   at: Micros;
   bundle: { digest: string; files: Readonly<Record<string, string>>; sequence?: number };
   policySet: { digest: string; body: string };
+  contents: Contents;
   /** Absent where they were read from where they are configured. */
   command?: ActivationCommand;
 };

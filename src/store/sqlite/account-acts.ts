@@ -12,6 +12,7 @@ import type {
 import { actRecord } from "../../decision/record.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
+import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import { accountViewOf } from "./account-views.ts";
 import type { NamedMove } from "./accounts.ts";
 import type { Desk } from "./desk.ts";
@@ -47,7 +48,7 @@ const budgetOf = (book: Book, id: string): Budget => {
   return budget;
 };
 
-type Entry = { kind: string; facts: JsonObject; detail: JsonObject; moves: NamedMove[]; agents: string[] };
+type Entry = { kind: EntryKind; facts: JsonObject; detail: JsonObject; moves: NamedMove[]; agents: string[] };
 
 const append = (desk: Desk, { id, at, caller }: Commanded, entry: Entry): number =>
   desk.append.entry({

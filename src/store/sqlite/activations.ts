@@ -1,17 +1,16 @@
-/** Which files decided when: kept whole, so that one can go back to them, with an entry for each word of an administrator. */
+/** Which files decided when: kept whole, so that one can go back to them, with an entry for each change. */
 import type { Database } from "better-sqlite3";
 import type { Budget } from "../../budget/budget.ts";
 import { actRecord } from "../../decision/record.ts";
 import { sha256 } from "../../kit/digest.ts";
+import type { Micros } from "../../kit/clock.ts";
+import { uuidv7 } from "../../kit/id.ts";
+import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
-import type {
-  Activated,
-  Activation,
-  ActivationCommand,
-  ActivationVerb,
-  Standing,
-} from "../../policy/store.ts";
+import type { EntryKind } from "../../ledger/entry-kinds.ts";
+import type { Activated, Activation, ActivationVerb, Standing } from "../../policy/store.ts";
 import { type BookFault, keepBook } from "./book.ts";
+import { type ContentsChange, keepFirst, takeContents } from "./contents.ts";
 import type { Desk } from "./desk.ts";
 
 type Row = {
@@ -129,35 +128,74 @@ const prune = (db: Database): void => {
   db.exec("delete from policy_file where not exists (select 1 from bundle_file b where b.file = digest)");
 };
 
-const appendEntry = (
+type Word = { id: string; at: Micros; caller: string; verb: ActivationVerb; reason?: string };
+
+/** Budgets and prices have entries of their own, so that their changes are found by kind. */
+const bookKinds = { budgets: "budget.change", prices: "price.change" } as const;
+
+const appendEntries = (
   desk: Desk,
-  { id, at, caller, verb, reason }: ActivationCommand,
+  { id, at, caller, verb, reason }: Word,
   { bundle, policySet }: Activated,
-  before: Before | undefined,
+  { before, change }: { before: Before | undefined; change: ContentsChange },
 ): void => {
-  const kind = `policy.${verb}`;
+  const append = (entry: { id: string; kind: EntryKind; facts: JsonObject; detail: JsonObject }): number =>
+    desk.append.entry({
+      id: entry.id,
+      at,
+      kind: entry.kind,
+      record: (names, detail) =>
+        actRecord(names, {
+          kind: entry.kind,
+          id: entry.id,
+          at,
+          caller,
+          detail,
+          moves: [],
+          facts: entry.facts,
+        }),
+      body: JSON.stringify(entry.detail),
+      agents: [],
+    });
+  const { now, differs, changeOf } = change;
   const was = before ? { from_bundle: before.bundle, from_policy_set: before.policy_set } : {};
-  const facts = { bundle: bundle.digest, policy_set: policySet.digest, ...was };
-  desk.append.entry({
+  const policies = differs.includes("policies") ? { policies: changeOf("policies") } : {};
+  append({
     id,
-    at,
-    kind,
-    record: (names, detail) => actRecord(names, { kind, id, at, caller, detail, moves: [], facts }),
-    body: JSON.stringify({ reason }),
-    agents: [],
+    kind: `policy.${verb}`,
+    facts: {
+      bundle: bundle.digest,
+      policy_set: policySet.digest,
+      ...was,
+      parts: now,
+      ...(change.before.policies === undefined ? {} : { differs }),
+      ...policies,
+    },
+    detail: reason === undefined ? {} : { reason },
   });
+  for (const part of ["budgets", "prices"] as const) {
+    const from = change.before[part];
+    if (from === undefined || !differs.includes(part)) continue;
+    append({
+      id: uuidv7(at),
+      kind: bookKinds[part],
+      facts: { activation: id, digest: now[part], from_digest: from, ...changeOf(part) },
+      detail: {},
+    });
+  }
 };
 
 /** Notes that these files decide from now on. Loading what decided before is no news. */
 const activate = (db: Database, desk: Desk, activated: Activated): void => {
-  const { at, bundle, policySet, command } = activated;
+  const { at, bundle, policySet, contents, command } = activated;
   const before = lastRow(db);
   if (command?.from !== undefined && command.from !== before?.bundle)
     throw new Problem("conflict", "other policies came into force meanwhile: look again");
   const newer = bundle.sequence !== undefined && bundle.sequence !== before?.sequence;
-  if (!command && before?.bundle === bundle.digest && !newer) return;
+  if (!command && before?.bundle === bundle.digest && !newer) return keepFirst(db, contents);
   keep(db, bundle, policySet.digest);
-  if (command) appendEntry(desk, command, activated, before);
+  const word = command ?? { id: uuidv7(at), at, caller: "remit", verb: "load" as const };
+  appendEntries(desk, word, activated, { before, change: takeContents(db, contents) });
   db.prepare(
     "insert into activation (at, verb, bundle, policy_set, by, reason, sequence) values (?, ?, ?, ?, ?, ?, ?)",
   ).run(

@@ -8,6 +8,7 @@ import type { Micros } from "../../kit/clock.ts";
 import { canonicalJson } from "../../kit/digest.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
+import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import type { Desk } from "./desk.ts";
 
 type Standing = { status: AgentStatus; expires_at: number | null };
@@ -62,7 +63,7 @@ export const chainName = (desk: Desk, { type, id, personal }: AgentName): string
 export const appendAgentEntry = (
   desk: Desk,
   { id, at, caller, agent }: { id: string; at: Micros; caller: string; agent: AgentName },
-  { kind, facts, detail }: { kind: string; facts: JsonObject; detail: JsonObject },
+  { kind, facts, detail }: { kind: EntryKind; facts: JsonObject; detail: JsonObject },
 ): void => {
   const named = { ...agent, typeKnown: true };
   desk.append.entry({

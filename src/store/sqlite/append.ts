@@ -6,13 +6,14 @@ import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
 import { freshBytes } from "../../kit/random.ts";
 import { detailCommitment, leafBytesMax, leafHash, leafOf, nameFits } from "../../ledger/entry.ts";
+import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import { createChains } from "./chains.ts";
 import { createPseudonyms } from "./pseudonyms.ts";
 
 export type NewEntry = {
   id: string;
   at: Micros;
-  kind: string;
+  kind: EntryKind;
   /** The record for good: without personal data, but with the commitment to the detail. */
   record: (pseudonyms: Pseudonyms, detail: string) => JsonObject;
   /** The detail, which an erasure may delete. */

@@ -63,7 +63,7 @@ export const createEntityActs = (db: Database): ((desk: Desk, command: EntityCom
     forget.run();
     remember.run(digest);
     const facts = factsOf(desk, changes, digest);
-    const kind = `entity.${verb}`;
+    const kind = `entity.${verb}` as const;
     desk.append.entry({
       id,
       at,

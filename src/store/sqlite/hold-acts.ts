@@ -25,6 +25,7 @@ import type { Micros } from "../../kit/clock.ts";
 import { uuidv7 } from "../../kit/id.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
+import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
 import type { KeptHold } from "./holds.ts";
@@ -194,7 +195,7 @@ const keep = (
   book: Book,
   before: KeptHold,
   { hold, moves, used }: Transition,
-  entry: { id: string; at: Micros; kind: string; caller: string; detail: JsonObject },
+  entry: { id: string; at: Micros; kind: EntryKind; caller: string; detail: JsonObject },
 ): KeptHold => {
   desk.holds.update(hold);
   const named = desk.apply(moves);
@@ -284,7 +285,13 @@ const lapseOne = (desk: Desk, book: Book, id: string, at: Micros): void => {
     desk.holds.update(transition.hold);
     return;
   }
-  const entry = { id: uuidv7(at), at, kind: "hold.lapse", caller: hold.caller, detail: { hold: id } };
+  const entry = {
+    id: uuidv7(at),
+    at,
+    kind: "hold.lapse" as const,
+    caller: hold.caller,
+    detail: { hold: id },
+  };
   keep(desk, book, hold, transition, entry);
 };
 

@@ -7,6 +7,7 @@ import type { Micros } from "../../kit/clock.ts";
 import { uuidv7 } from "../../kit/id.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
+import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import { nameFits } from "../../ledger/entry.ts";
 import { appendAgentEntry, chainName } from "./agents.ts";
 import type { Desk } from "./desk.ts";
@@ -135,7 +136,7 @@ const targetRecord = (
 const append = (
   desk: Desk,
   { id, at, caller }: KillCommand,
-  entry: { kind: string; facts: JsonObject; detail: JsonObject; agents: string[] },
+  entry: { kind: EntryKind; facts: JsonObject; detail: JsonObject; agents: string[] },
 ): void =>
   void desk.append.entry({
     id,

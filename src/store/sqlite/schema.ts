@@ -4,6 +4,7 @@ import { Problem } from "../../kit/problem.ts";
 import { outboxTables } from "./outbox.ts";
 import { activationTables } from "./schema-activations.ts";
 import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.ts";
+import { contentsTables } from "./schema-contents.ts";
 import { facetTables } from "./schema-facets.ts";
 import { entityTables } from "./schema-entities.ts";
 import { outcomeTables } from "./schema-outcomes.ts";
@@ -230,6 +231,7 @@ export const steps: readonly string[] = [
   entityTables,
   outcomeTables,
   proofTables,
+  contentsTables,
 ];
 
 /** The version that `migrate` leads to. */
