@@ -181,6 +181,8 @@ test("a rollback returns to what was in force before, or to any set by its diges
     "policy.rollback",
     "policy.promote",
     "policy.promote",
+    "policy.load",
+    "policy.load",
   ]);
   expect(policyEntries[0]).toMatchObject({
     caller: "admin",

@@ -96,7 +96,7 @@ const outcomes = ({ principals }: Explained): string[][] =>
 const evaluate = (asked: object): Promise<Posted> => post(`${service.url}/access/v1/evaluation`, asked);
 
 const entryCount = async (): Promise<number> => {
-  const response = await fetch(`${service.url}/v1/ledger/entries?limit=1000`, {
+  const response = await fetch(`${service.url}/v1/ledger/entries?limit=1000&kind=decision`, {
     headers: { authorization: `Bearer ${admin}` },
   });
   return ((await response.json()) as { entries: object[] }).entries.length;
