@@ -27,10 +27,12 @@ const sumsOf = (db: Database): Sums => {
 export const auditBalances = (db: Database, sums: Sums = sumsOf(db)): BalanceFault[] => {
   const faults: BalanceFault[] = [];
   const rows = db.prepare<[], PeriodRow>(
-    `select a.budget, a.name as account, p.start, p.used, p.held,
-       (select coalesce(sum(l.held), 0) from hold_line l join hold h on h.id = l.hold
-        where l.account = p.account and l.start = p.start and h.state = 'open') as open
-     from period p join account a on a.id = p.account`,
+    `with open (account, start, held) as materialized (
+       select l.value ->> 0, l.value ->> 1, sum(l.value ->> 3) from hold h, json_each(h.lines) l
+       where h.state = 'open' group by 1, 2)
+     select a.budget, a.name as account, p.start, p.used, p.held, coalesce(o.held, 0) as open
+     from period p join account a on a.id = p.account
+     left join open o on o.account = p.account and o.start = p.start`,
   );
   const pseudonym = db
     .prepare<[string, string], string>(

@@ -17,7 +17,6 @@ import type { Decided, Facts, Refusal, Verdict } from "../../decision/question.t
 import { recordOf } from "../../decision/record.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
-import { freshBytes } from "../../kit/random.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
 import { keyRefusal } from "./agent-keys.ts";
 import { type Contain, createContain } from "./contain.ts";
@@ -25,6 +24,7 @@ import { delegationRefusal } from "./delegations.ts";
 import { agentIds, killRefusal } from "./kills.ts";
 import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
+import { secretName } from "../../kit/id.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import type { Crossing } from "./told.ts";
 
@@ -113,7 +113,7 @@ const debit = (
       Object.entries(admission.amounts).filter(([unit]) => !countedUnits.has(unit)),
     );
     // Whoever knows the id may settle, where callers aren't told apart: it can't be guessed.
-    const id = `hold_${freshBytes(18).toString("base64url")}`;
+    const id = secretName("hold", facts.at);
     const expiresAt = facts.at + demand.holdTtlMs * 1000;
     desk.holds.insert({
       id,

@@ -1,9 +1,10 @@
-/** Holds as rows: written with the decision, found and rewritten by what comes after. */
+/** Holds as rows, each with its lines: written with the decision, found and rewritten by what comes after. */
 import type { Database } from "better-sqlite3";
 import type { Amounts, HoldState } from "../../budget/budget.ts";
 import type { Hold, HoldLine } from "../../budget/hold.ts";
 import type { Price } from "../../budget/prices.ts";
 import type { Dimensions } from "../../decision/question.ts";
+import { assert } from "../../kit/assert.ts";
 import type { Micros } from "../../kit/clock.ts";
 
 /** A hold, and whose consumption it is. */
@@ -38,24 +39,38 @@ type Row = {
   late: number;
   overrun: number;
   frozen: number;
+  lines: string;
 };
 
-type LineRow = {
-  account: number;
-  start: number;
-  unit: string;
-  held: number;
-  charged: number;
-  on_lapse: "charge" | "release";
-};
+/** A line as the row holds it; `auditBalances` reads it by position. */
+type LineText = [
+  account: number,
+  start: Micros,
+  unit: string,
+  held: number,
+  charged: number,
+  onLapse: HoldLine["onLapse"],
+];
 
-const lineOf = ({ account, on_lapse, ...row }: LineRow): HoldLine => ({
-  row: account,
-  ...row,
-  onLapse: on_lapse,
-});
+const linesText = (lines: readonly HoldLine[]): string =>
+  JSON.stringify(
+    lines.map(({ row, start, unit, held, charged, onLapse }): LineText => {
+      assert(held >= 0 && charged >= 0, "a hold was to hold or charge less than nothing");
+      return [row, start, unit, held, charged, onLapse];
+    }),
+  );
 
-const holdOf = (row: Row, lines: HoldLine[]): KeptHold => ({
+const linesOf = (text: string): HoldLine[] =>
+  (JSON.parse(text) as LineText[]).map(([row, start, unit, held, charged, onLapse]) => ({
+    row,
+    start,
+    unit,
+    held,
+    charged,
+    onLapse,
+  }));
+
+const holdOf = (row: Row): KeptHold => ({
   id: row.id,
   decision: row.decision,
   caller: row.caller,
@@ -71,7 +86,7 @@ const holdOf = (row: Row, lines: HoldLine[]): KeptHold => ({
   ...(row.run === null ? {} : { run: row.run }),
   dimensions: JSON.parse(row.dimensions) as Dimensions,
   agents: JSON.parse(row.agents) as string[],
-  lines,
+  lines: linesOf(row.lines),
 });
 
 const openHolds = (db: Database): Pick<Holds, "openOfAgents" | "openOfRun"> => {
@@ -102,21 +117,12 @@ const openHolds = (db: Database): Pick<Holds, "openOfAgents" | "openOfRun"> => {
 
 export const createHolds = (db: Database): Holds => {
   const insert = db.prepare(
-    `insert into hold (id, decision, caller, state, created_at, expires_at, amounts, settled, priced, dimensions, agents, run)
-     values (?, ?, ?, 'open', ?, ?, ?, '{}', ?, ?, ?, ?)`,
-  );
-  const insertLine = db.prepare(
-    "insert into hold_line (hold, account, start, unit, held, charged, on_lapse) values (?, ?, ?, ?, ?, 0, ?)",
+    `insert into hold (id, decision, caller, state, created_at, expires_at, amounts, settled, priced, dimensions, agents, run, lines)
+     values (?, ?, ?, 'open', ?, ?, ?, '{}', ?, ?, ?, ?, ?)`,
   );
   const find = db.prepare<[string], Row>("select * from hold where id = ?");
-  const lines = db.prepare<[string], LineRow>(
-    "select account, start, unit, held, charged, on_lapse from hold_line where hold = ?",
-  );
   const update = db.prepare(
-    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ? where id = ?",
-  );
-  const updateLine = db.prepare(
-    "update hold_line set held = ?, charged = ?, on_lapse = ? where hold = ? and account = ? and start = ?",
+    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ?, lines = ? where id = ?",
   );
   const expired = db
     .prepare<[Micros, number], string>(
@@ -126,7 +132,8 @@ export const createHolds = (db: Database): Holds => {
   const ofDecision = db.prepare<[string], string>("select id from hold where decision = ?").pluck();
   return {
     insert: (hold) => {
-      const { id, decision, caller, createdAt, expiresAt, amounts, price, dimensions, agents, run } = hold;
+      const { id, decision, caller, createdAt, expiresAt, amounts, price, dimensions, agents, run, lines } =
+        hold;
       insert.run(
         id,
         decision,
@@ -138,15 +145,14 @@ export const createHolds = (db: Database): Holds => {
         JSON.stringify(dimensions),
         JSON.stringify(agents),
         run ?? null,
+        linesText(lines),
       );
-      for (const line of hold.lines)
-        insertLine.run(id, line.row, line.start, line.unit, line.held, line.onLapse);
     },
     find: (id) => {
       const row = find.get(id);
-      return row && holdOf(row, lines.all(id).map(lineOf));
+      return row && holdOf(row);
     },
-    update: ({ id, state, expiresAt, amounts, settled, late, overrun, frozen, lines: changed }) => {
+    update: ({ id, state, expiresAt, amounts, settled, late, overrun, frozen, lines }) => {
       update.run(
         state,
         expiresAt,
@@ -155,10 +161,9 @@ export const createHolds = (db: Database): Holds => {
         late ? 1 : 0,
         overrun ? 1 : 0,
         frozen ? 1 : 0,
+        linesText(lines),
         id,
       );
-      for (const { row, start, held, charged, onLapse } of changed)
-        updateLine.run(held, charged, onLapse, id, row, start);
     },
     expired: (at, limit) => expired.all(at, limit),
     ofDecision: (decision) => ofDecision.get(decision),

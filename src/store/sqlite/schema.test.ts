@@ -6,6 +6,7 @@ import { tempDir } from "../../../conformance-tests/service.ts";
 import { detailCommitment, leafHash, leafOf } from "../../ledger/entry.ts";
 import { openLedger } from "./ledger.ts";
 import { newestVersion, steps } from "./schema.ts";
+import { holdLines } from "./schema-holds.ts";
 import { verifyDatabase } from "./verify.ts";
 
 const agent = "agent-1";
@@ -97,5 +98,54 @@ describe("a ledger of version", () => {
     const { faults } = verifyDatabase(file, { keys: [], checkpoints: [] }, () => undefined);
     // Nothing signed this one.
     expect(faults.map(({ kind }) => kind)).toEqual(["checkpoint_mismatch"]);
+  });
+});
+
+describe("a hold of an earlier version", () => {
+  /** The last version whose holds had their lines in a table. */
+  const versionOfLines = steps.indexOf(holdLines);
+
+  test("keeps its lines: settling it moves every account that it holds", () => {
+    const file = ledgerOf(versionOfLines);
+    const before = new Database(file);
+    before.exec(`
+      insert into budget values ('daily', 'usd_micros', '["agent"]', '{"every":"day"}');
+      insert into account values (1, 'daily', 'agent:a'), (2, 'daily', 'agent:b'), (3, 'daily', 'agent:c');
+      insert into period values (1, 0, 0, 40), (2, 0, 5, 40), (3, 0, 9, 0);
+      insert into hold (id, decision, caller, state, created_at, expires_at, amounts, settled, dimensions, agents)
+        values ('hold_old', 'd-1', 'pep', 'open', 0, ${Number.MAX_SAFE_INTEGER}, '{"usd_micros":40}', '{}', '{}', '[]'),
+          ('hold_empty', 'd-2', 'pep', 'open', 0, ${Number.MAX_SAFE_INTEGER}, '{}', '{}', '{}', '[]');
+      insert into hold_line values ('hold_old', 1, 0, 'usd_micros', 40, 0, 'charge'),
+        ('hold_old', 2, 0, 'usd_micros', 40, 0, 'release');
+    `);
+    before.close();
+    const ledger = openLedger(file, { judge: refuse, admit: refuse, engine: "reference" });
+    const settle = (hold: string) =>
+      ledger.commit([
+        {
+          kind: "hold",
+          command: {
+            verb: "settle",
+            id: `settle-${hold}`,
+            at: 1,
+            caller: "pep",
+            admin: false,
+            hold,
+            amounts: {},
+            final: true,
+          },
+        },
+      ]);
+    expect(settle("hold_old")).toMatchObject([{ value: { state: "settled", settled: { usd_micros: 40 } } }]);
+    expect(settle("hold_empty")).toMatchObject([{ value: { state: "settled", settled: {} } }]);
+    ledger.close();
+    const after = new Database(file, { readonly: true });
+    const periods = after.prepare("select account, used, held from period order by account").raw().all();
+    after.close();
+    expect(periods).toEqual([
+      [1, 40, 0],
+      [2, 45, 0],
+      [3, 9, 0],
+    ]);
   });
 });

@@ -7,6 +7,7 @@ import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.t
 import { contentsTables } from "./schema-contents.ts";
 import { facetTables } from "./schema-facets.ts";
 import { entityTables } from "./schema-entities.ts";
+import { holdLines } from "./schema-holds.ts";
 import { outcomeTables } from "./schema-outcomes.ts";
 import { proofTables } from "./schema-proofs.ts";
 import { treeTables } from "./schema-tree.ts";
@@ -232,6 +233,7 @@ export const steps: readonly string[] = [
   outcomeTables,
   proofTables,
   contentsTables,
+  holdLines,
 ];
 
 /** The version that `migrate` leads to. */
