@@ -14,6 +14,14 @@ import { repository, startTestService, tempDir, type TestService } from "../conf
 import { readAgents } from "./agent/read-agents.ts";
 import { readBudgets } from "./budget/read-budgets.ts";
 import { program } from "./cli/program.ts";
+import {
+  address,
+  type Block,
+  blocksOf,
+  expectShown,
+  fence,
+  folderOfCommands,
+} from "./documents.test-parts.ts";
 import { loadConfig } from "./config/load.ts";
 import { reasons } from "./decision/case-file.ts";
 import { settings } from "./config/schema.ts";
@@ -24,7 +32,6 @@ import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
 import { linkTemplates } from "./policy/links.ts";
 
-type Block = { language: string; text: string; line: number; output?: Block };
 type Document = { path: string; text: string; prose: string; blocks: Block[] };
 
 const read = (path: string): string => readFileSync(join(repository, path), "utf8");
@@ -33,25 +40,6 @@ const filesBelow = (folder: string, ending: string): string[] =>
   readdirSync(join(repository, folder), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(ending))
     .map((name) => join(folder, name));
-
-const fence = /^```(\w*)\n(.*?)^```$/gms;
-
-const blocksOf = (text: string): Block[] => {
-  let end = 0;
-  const blocks: Block[] = [];
-  for (const match of text.matchAll(fence)) {
-    const block = {
-      language: match[1]!,
-      text: match[2]!,
-      line: text.slice(0, match.index).split("\n").length,
-    };
-    const before = blocks.at(-1);
-    if (before && text.slice(end, match.index).trim() === "") before.output = block;
-    blocks.push(block);
-    end = match.index + match[0].length;
-  }
-  return blocks;
-};
 
 const documents = [
   ...readdirSync(repository).filter((name) => name.endsWith(".md")),
@@ -92,65 +80,13 @@ test("the documents and their examples are found", () => {
 });
 
 describe("the commands of", () => {
-  const address = "http://127.0.0.1:8181";
   const executed = /^(?:curl|remit|node dist\/cli\/main\.js) /m;
-  const main = join(repository, "dist/cli/main.js");
-
-  /** `curl` as far as the documents use it, so that running them needs nothing that isn't installed with Node. */
-  const curl = `#!${process.execPath}
-import { parseArgs } from "node:util";
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    silent: { type: "boolean", short: "s" },
-    header: { type: "string", short: "H", multiple: true, default: [] },
-    data: { type: "string", short: "d" },
-    request: { type: "string", short: "X" },
-  },
-});
-const [url, ...rest] = positionals;
-if (rest.length > 0) throw new Error("more than one URL");
-const response = await fetch(url, {
-  method: values.request ?? (values.data === undefined ? "GET" : "POST"),
-  headers: Object.fromEntries(values.header.map((text) => text.split(/: *(.*)/s))),
-  body: values.data,
-});
-process.stdout.write(await response.text());
-`;
-  const remit = `#!/bin/sh\nexec ${process.execPath} ${main} "$@"\n`;
-
-  const folderOfCommands = (): string => {
-    const bin = tempDir();
-    writeFileSync(join(bin, "package.json"), '{"type": "module"}');
-    writeFileSync(join(bin, "curl"), curl, { mode: 0o755 });
-    writeFileSync(join(bin, "remit"), remit, { mode: 0o755 });
-    return bin;
-  };
-
-  const timeless = (text: string): string =>
-    text
-      .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z/g, "<time>")
-      .replaceAll(/ +$/gm, "")
-      .trim();
-
-  /** Shown text as a pattern: `…` stands for the rest of a line, alone on its line for any number of lines. */
-  const patternOf = (shown: string): RegExp => {
-    const escaped = timeless(shown).replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`);
-    return new RegExp(`^${escaped.replaceAll(/^…$/gm, String.raw`[\s\S]*`).replaceAll("…", ".*")}$`);
-  };
-
-  /** Shown JSON as an expectation. */
-  const expectationOf = (shown: unknown): unknown => {
-    if (typeof shown === "string") return expect.stringMatching(patternOf(shown));
-    if (Array.isArray(shown)) return shown.map(expectationOf);
-    if (typeof shown !== "object" || shown === null) return shown;
-    return Object.fromEntries(Object.entries(shown).map(([name, value]) => [name, expectationOf(value)]));
-  };
-
   let service: TestService | undefined;
   afterEach(() => service?.close());
 
   const scripts = documents
+    // What begins with nothing runs in a test of its own.
+    .filter(({ path }) => path !== "docs/first-ten-minutes.md")
     .map(({ path, blocks }): [string, Block[]] => [
       path,
       blocks.filter(
@@ -163,18 +99,10 @@ process.stdout.write(await response.text());
     const { dir, url } = (service = await startTestService({ from: repository }));
     symlinkSync(join(repository, "dist"), join(dir, "dist"));
     const env = { PATH: `${folderOfCommands()}:${process.env["PATH"]}` };
-    for (const { text, output, line } of blocks) {
-      const script = text.replaceAll(address, url);
+    for (const block of blocks) {
+      const script = block.text.replaceAll(address, url);
       const { stdout } = await promisify(execFile)("sh", ["-ec", script], { cwd: dir, env });
-      const given = timeless(stdout.replaceAll(url, address));
-      // An answer that nobody sees could be an error.
-      const shown = output ?? (text.includes("curl ") ? { language: "nothing", text: "" } : undefined);
-      if (shown === undefined) continue;
-      const json = shown.language === "json";
-      expect({ at: `${path}:${line}`, given: json ? JSON.parse(given) : given }).toEqual({
-        at: `${path}:${line}`,
-        given: json ? expectationOf(JSON.parse(shown.text)) : expect.stringMatching(patternOf(shown.text)),
-      });
+      expectShown(path, block, stdout.replaceAll(url, address));
     }
   });
 });
