@@ -88,6 +88,8 @@ const budget = z.strictObject({
     .describe("Percentages of the limit at which a person is told"),
 });
 
+const runsMax = 100_000;
+
 const runaway = z.strictObject({
   mode: z.enum(["off", "observe", "enforce"]).default("enforce"),
   run: z
@@ -99,6 +101,12 @@ const runaway = z.strictObject({
       depth: amount.optional(),
     })
     .prefault({}),
+  agent: z
+    .strictObject({
+      runs: z.number().int().min(1).max(runsMax).describe("How many runs an agent may begin within the time"),
+      within: duration.default("1h"),
+    })
+    .optional(),
   loop: z
     .strictObject({ repeats: z.number().int().min(2).max(50), within: duration.default("10m") })
     .optional(),
@@ -165,6 +173,7 @@ export type RawRunaway = {
     children?: number | undefined;
     depth?: number | undefined;
   };
+  agent?: { runs: number; within: string } | undefined;
   loop?: { repeats: number; within: string } | undefined;
 };
 

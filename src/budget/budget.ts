@@ -75,6 +75,8 @@ export type Budget = {
 export type Runaway = {
   mode: "off" | "observe" | "enforce";
   run: { usdMicros?: number; calls?: number; seconds?: number; children?: number; depth?: number };
+  /** How many runs an agent may begin within a time: else it would get around the caps with another run for each call. */
+  agent?: { runs: number; withinMs: number };
   loop?: { repeats: number; withinMs: number };
 };
 

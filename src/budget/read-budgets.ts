@@ -114,6 +114,7 @@ const runawayOf = (raw: RawRunaway | undefined): Runaway => {
   return {
     mode: raw.mode,
     run: Object.fromEntries(caps.filter(([, value]) => value !== undefined)),
+    ...(raw.agent ? { agent: { runs: raw.agent.runs, withinMs: durationMs(raw.agent.within)! } } : {}),
     ...(raw.loop ? { loop: { repeats: raw.loop.repeats, withinMs: durationMs(raw.loop.within)! } } : {}),
   };
 };

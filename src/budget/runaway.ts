@@ -91,3 +91,12 @@ export const runawayFinding = (
   state: RunState,
   asked: { at: Micros; usdMicros: number; fingerprint: string },
 ): RunawayFinding | undefined => capFinding(rules, state, asked) ?? loopFinding(rules, state, asked);
+
+/** What the rules find wrong with one more run of an agent that began so many within the time, or nothing. */
+export const runsFinding = ({ agent }: Runaway, begun: number): RunawayFinding | undefined =>
+  agent === undefined || begun < agent.runs
+    ? undefined
+    : {
+        reason: "runaway_limit",
+        detail: `the agent may begin at most ${agent.runs} runs within ${agent.withinMs / 1000} seconds, this would be ${begun + 1}`,
+      };

@@ -478,6 +478,19 @@ describe("a run", () => {
     expect((await ask(chat, { "remit-run": "a b" })).status).toBe(400);
   });
 
+  test("of another name for each call gets an agent no further than so many runs", async () => {
+    const runaway = "runaway: { mode: enforce, run: { calls: 2 }, agent: { runs: 3, within: 1h } }\n";
+    await start({ files: { "policies/budgets.yaml": budgetsYaml(5_000_000, runaway) } });
+    const statuses: number[] = [];
+    let last: Posted | undefined;
+    for (const run of ["1", "2", "3", "4", "4", "3", "3"]) {
+      last = await ask({ ...chat, max_completion_tokens: 5 }, { "remit-run": run });
+      statuses.push(last.status);
+    }
+    expect(statuses).toEqual([200, 200, 200, 403, 403, 200, 403]);
+    expect(last!.body["error"]).toMatchObject({ code: "runaway_limit" });
+  });
+
   test("that goes in circles is found out, however long its conversation grows", async () => {
     const runaway = "runaway: { mode: enforce, loop: { repeats: 4, within: 5m } }\n";
     await start({ files: { "policies/budgets.yaml": budgetsYaml(5_000_000, runaway) } });

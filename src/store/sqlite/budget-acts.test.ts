@@ -518,6 +518,36 @@ describe("runs", () => {
     expect([ask("aa", "a"), ask("aaa", "aa")]).toEqual([true, false]);
   });
 
+  test("an agent may begin so many runs within a time, and one that is refused is not begun", () => {
+    const counter = counterOf(free);
+    const runaway = caps({ agent: { runs: 2, withinMs: 3_600_000 } });
+    const ask = (run: string, more: object = {}) => counter.ask({ ...usd(1), run, runaway, ...more }).reason;
+    expect([ask("a"), ask("b"), ask("c"), ask("c")]).toEqual([
+      "policy_permit",
+      "policy_permit",
+      "runaway_limit",
+      "runaway_limit",
+    ]);
+    // Those that it began go on, and another agent's are its own.
+    expect([ask("a"), ask("b")]).toEqual(["policy_permit", "policy_permit"]);
+    expect(ask("d", { values: { agent: ["other"] } })).toBe("policy_permit");
+    // A run below another is one, too.
+    expect(ask("e", { parentRun: "a" })).toBe("runaway_limit");
+    expect(ask("e", { dryRun: true })).toBe("runaway_limit");
+    expect(counter.account("agent-usd", leaf)).toMatchObject({ held: 4 });
+    expect(types(counter)).toEqual(["runaway"]);
+    counter.now += 60 * minute + second;
+    expect([ask("c"), ask("e", { dryRun: true }), ask("e"), ask("f")]).toEqual([
+      "policy_permit",
+      "policy_permit",
+      "policy_permit",
+      "runaway_limit",
+    ]);
+    expect(ask("g", { runaway: caps({ mode: "observe", agent: { runs: 2, withinMs: 3_600_000 } }) })).toBe(
+      "policy_permit",
+    );
+  });
+
   test("the fifth same question within the window is a loop, told once; another question is none", () => {
     const counter = counterOf(free);
     const loop = { repeats: 5, withinMs: 600_000 };

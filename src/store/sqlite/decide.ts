@@ -3,16 +3,7 @@ import type { Database } from "better-sqlite3";
 import type { Admission } from "../../budget/admit.ts";
 import type { Balance, Consumption, Demand } from "../../budget/budget.ts";
 import { countedUnits } from "../../budget/budget.ts";
-import { runawayFinding } from "../../budget/runaway.ts";
-import { alertId } from "../../alert/alert.ts";
-import {
-  balancesAfter,
-  boughtBy,
-  denialOf,
-  finishedDenial,
-  refusedBy,
-  runawayDenial,
-} from "../../decision/admitted.ts";
+import { balancesAfter, boughtBy, denialOf, finishedDenial, refusedBy } from "../../decision/admitted.ts";
 import type { Decided, Facts, Refusal, Verdict } from "../../decision/question.ts";
 import { recordOf } from "../../decision/record.ts";
 import type { Act, Bound } from "../../decision/store.ts";
@@ -26,6 +17,7 @@ import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
 import { secretName } from "../../kit/id.ts";
 import { createReplies, type Replies } from "./replies.ts";
+import { runawayOf, runRefusal } from "./run-rules.ts";
 import type { Crossing } from "./told.ts";
 
 /** Decides one act with the desk of this transaction. */
@@ -39,8 +31,6 @@ type Judged = {
   replayOf?: string;
 };
 
-const actingAgent = (facts: Facts): string => facts.dimensions?.agent ?? "";
-
 /** What names the chains of a question's agents: ids, or pseudonyms where their type is personal. */
 export const agentNames = (desk: Desk, { agents, subject, subjectActs, actors }: Facts): string[] => {
   const acting = subjectActs ? [subject, ...actors] : actors;
@@ -48,46 +38,6 @@ export const agentNames = (desk: Desk, { agents, subject, subjectActs, actors }:
     const personal = acting.find((named) => named.id === id && named.personal);
     return personal ? desk.append.names("entity", personal.type, id) : id;
   });
-};
-
-/** A run belongs to who was first seen in it. */
-const runRefusal = (desk: Desk, facts: Facts): Verdict | undefined => {
-  if (facts.run === undefined || facts.dryRun || facts.refusal) return undefined;
-  const { differs } = desk.runs.bind({
-    id: facts.run,
-    caller: facts.caller,
-    agent: actingAgent(facts),
-    at: facts.at,
-    ...(facts.parentRun === undefined ? {} : { parent: facts.parentRun }),
-  });
-  return differs === undefined
-    ? undefined
-    : denialOf("identity_mismatch", `the run \`${facts.run}\` was begun by another ${differs}`);
-};
-
-/** What runaway protection says of a question, and its memory of it. */
-const runawayOf = (desk: Desk, facts: Facts, permitted: boolean): Verdict | undefined => {
-  const { runaway, run, at, dryRun } = facts;
-  // Outside a run there is nothing to tell a loop from many who ask alike.
-  if (!runaway || run === undefined) return undefined;
-  const finding = runawayFinding(runaway.rules, desk.runs.state(run, at), {
-    at,
-    usdMicros: permitted ? (facts.demand?.amounts["usd_micros"] ?? 0) : 0,
-    fingerprint: runaway.fingerprint,
-  });
-  if (dryRun) return finding && runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
-  desk.runs.remember(run, runaway.fingerprint, at);
-  if (!finding) return undefined;
-  desk.told.tell({
-    id: alertId("runaway", [run, finding.reason, runaway.fingerprint]),
-    type: "runaway",
-    at,
-    severity: runaway.rules.mode === "enforce" ? "critical" : "warning",
-    title: `${actingAgent(facts) || "an agent"}: ${finding.reason.replaceAll("_", " ")}`,
-    text: `${finding.detail}${runaway.rules.mode === "enforce" ? "; it is denied" : ""}.`,
-    data: { reason: finding.reason, agent: actingAgent(facts), run },
-  });
-  return runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
 };
 
 /** Debits what was admitted: what counts at once is used, the rest is held under a hold of its own. */

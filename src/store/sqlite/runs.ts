@@ -19,6 +19,10 @@ type Row = {
 export type Runs = {
   /** Binds a run at first sight; afterwards says what about a claim differs. */
   bind: (claim: RunClaim) => { differs?: "caller" | "agent" | "parent_run" };
+  /** Whether it was begun. */
+  known: (id: string) => boolean;
+  /** How many runs an agent began since then. */
+  begunBy: (agent: string, since: Micros) => number;
   /** The run and those above it, nearest first. */
   lineage: (id: string) => string[];
   state: (run: string, at: Micros) => RunState;
@@ -30,6 +34,26 @@ export type Runs = {
 
 /** Deeper than any cap: a guard against runs that claim one another. */
 const lineageMax = 64;
+
+const counterOfBegun = (db: Database): Runs["begunBy"] => {
+  const begun = db
+    .prepare<[string, number], number>("select count(*) from run where agent = ? and started_at > ?")
+    .pluck();
+  return (agent, since) => begun.get(agent, since)!;
+};
+
+const memoryOf = (db: Database): Runs["remember"] => {
+  const last = db
+    .prepare<[string], number | null>("select max(n) from recent_question where run = ?")
+    .pluck();
+  const remember = db.prepare("insert into recent_question (run, n, at, fingerprint) values (?, ?, ?, ?)");
+  const forget = db.prepare("delete from recent_question where run = ? and n <= ?");
+  return (run, fingerprint, at) => {
+    const n = (last.get(run) ?? 0) + 1;
+    remember.run(run, n, at, fingerprint);
+    forget.run(run, n - recentMax);
+  };
+};
 
 export const createRuns = (db: Database): Runs => {
   const find = db.prepare<[string], Row>("select * from run where id = ?");
@@ -45,11 +69,6 @@ export const createRuns = (db: Database): Runs => {
   const recent = db.prepare<[string], { n: number; fingerprint: string; at: number }>(
     `select n, fingerprint, at from recent_question where run = ? order by n desc limit ${recentMax}`,
   );
-  const last = db
-    .prepare<[string], number | null>("select max(n) from recent_question where run = ?")
-    .pluck();
-  const remember = db.prepare("insert into recent_question (run, n, at, fingerprint) values (?, ?, ?, ?)");
-  const forget = db.prepare("delete from recent_question where run = ? and n <= ?");
   const lineage = (id: string): string[] => {
     const found = [id];
     for (
@@ -75,6 +94,8 @@ export const createRuns = (db: Database): Runs => {
       // Said once is enough; said otherwise is a contradiction.
       return parent === undefined || row.parent === parent ? {} : { differs: "parent_run" };
     },
+    known: (id) => find.get(id) !== undefined,
+    begunBy: counterOfBegun(db),
     lineage,
     state: (run, at) => {
       const row = find.get(run);
@@ -92,11 +113,7 @@ export const createRuns = (db: Database): Runs => {
         recent: recent.all(run),
       };
     },
-    remember: (run, fingerprint, at) => {
-      const n = (last.get(run) ?? 0) + 1;
-      remember.run(run, n, at, fingerprint);
-      forget.run(run, n - recentMax);
-    },
+    remember: memoryOf(db),
     count: (run, calls, usdMicros) => {
       for (const id of lineage(run)) count.run(id === run ? calls : 0, usdMicros, id);
     },

@@ -10,6 +10,7 @@ import { entityTables } from "./schema-entities.ts";
 import { holdLines } from "./schema-holds.ts";
 import { outcomeTables } from "./schema-outcomes.ts";
 import { proofTables } from "./schema-proofs.ts";
+import { runIndices } from "./schema-runs.ts";
 import { treeTables } from "./schema-tree.ts";
 
 /** Each step leads from the version of its position to the next. */
@@ -234,6 +235,7 @@ export const steps: readonly string[] = [
   proofTables,
   contentsTables,
   holdLines,
+  runIndices,
 ];
 
 /** The version that `migrate` leads to. */
