@@ -81,7 +81,10 @@ const doors: Record<string, (path: string) => boolean> = {
   fastify: below("src/client/"),
   hono: below("src/http/", "src/client/", "src/app.ts", "bench/"),
   // Tests sign tokens of their own.
-  jose: (path) => isTest(path) || below("src/identity/", "src/client/", "src/authzen/metadata")(path),
+  jose: (path) =>
+    isTest(path) ||
+    path === "bench/identity.ts" ||
+    below("src/identity/", "src/client/", "src/authzen/metadata")(path),
   // A real authorization server for tests.
   "oidc-provider": isTestCode,
   openai: (path) => isTest(path) && below("src/client/llm/")(path),
