@@ -113,10 +113,11 @@ const cases: Case[] = [
 
 const dir = mkdtempSync(join(tmpdir(), "remit-bench-"));
 
+const keysOf = (pairs: Map<string, Pair>): JWK[] => [...pairs.values()].map(({ jwk }) => jwk);
+
 const verifier = (): Verify => {
   const jwksFile = join(dir, "jwks.json");
   const bundleFile = join(dir, "bundle.json");
-  const keysOf = (pairs: Map<string, Pair>): JWK[] => [...pairs.values()].map(({ jwk }) => jwk);
   writeFileSync(jwksFile, JSON.stringify({ keys: keysOf(issuerPairs) }));
   writeFileSync(bundleFile, JSON.stringify({ keys: [...keysOf(svidPairs), ...keysOf(witPairs)] }));
   const issuers = [
@@ -172,15 +173,16 @@ const refuse = (): never => {
   throw new Error("nothing is decided here");
 };
 
+const proof = (n: number): ProofCommand => ({
+  key: hash(`key-${n % 100}`),
+  jti: hash(`jti-${n}`),
+  until: (now + 330) * 1_000_000,
+  at: now * 1_000_000,
+});
+
 /** Proofs kept, so many in one commit. */
 const remembered = (group: number): string[] => {
   const ledger = openLedger(join(dir, `${group}.db`), { judge: refuse, admit: refuse, engine: "reference" });
-  const proof = (n: number): ProofCommand => ({
-    key: hash(`key-${n % 100}`),
-    jti: hash(`jti-${n}`),
-    until: (now + 330) * 1_000_000,
-    at: now * 1_000_000,
-  });
   const micros: number[] = [];
   const before = process.cpuUsage();
   for (let n = 0; n < count; n += group) {

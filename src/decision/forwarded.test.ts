@@ -266,6 +266,18 @@ describe("a token that was exchanged twice", () => {
     await until(async () => (await outcome({ agent: "orchestrator-agent" })) === "permit");
   });
 
+  test("is refused while the agent in the middle is killed", async () => {
+    const agent = await exchanged(await login("orchestrator"));
+    const admin = readFileSync(join(dir, "data/admin.key"), "utf8").trim();
+    const headers = { authorization: `Bearer ${admin}` };
+    const body = { target: { agent: "orchestrator-agent" }, reason: "stop" };
+    const killed = await post(`${service.url}/v1/kill`, body, headers);
+    expect(await outcome({ tokens: { agent } })).toBe("agent_suspended");
+    const { id } = killed.body["kill"] as { id: string };
+    await post(`${service.url}/v1/kill/${id}/lift`, { reason: "fine" }, headers);
+    expect(await outcome({ tokens: { agent } })).toBe("permit");
+  });
+
   test("is refused with one hop more than the chain may have, and never cut", async () => {
     let token = agent;
     for (let hop = 0; hop < 6; hop++)

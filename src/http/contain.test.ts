@@ -15,10 +15,10 @@ type Ctx = { remit: Remit::Facts };
 action "see", "touch" appliesTo { principal: [User, Agent], resource: [Note], context: Ctx };
 `;
 
-const files = (rule: string): Record<string, string> => ({
+const files = (rule: string, runaway = "enforce"): Record<string, string> => ({
   "schemas/fixture.cedarschema": schema,
   "policies/fixture.cedar": '@id("see") permit (principal, action == Action::"see", resource);',
-  "policies/budgets.yaml": `runaway: { loop: { repeats: 3, within: 10m } }\ncontainment: ${rule}\n`,
+  "policies/budgets.yaml": `runaway: { mode: ${runaway}, loop: { repeats: 3, within: 10m } }\ncontainment: ${rule}\n`,
   "policies/entities/entities.yaml": "[]",
   "policies/entities/agents.yaml": `agents:\n${["a", "b", "c", "d", "e", "f"].map((id) => `  - { id: ${id} }\n`).join("")}  - { id: below, parent: f }\n`,
 });
@@ -26,9 +26,9 @@ const files = (rule: string): Record<string, string> => ({
 let service: TestService;
 let admin: string;
 
-const startWith = async (rule: string): Promise<void> => {
+const startWith = async (rule: string, runaway?: string): Promise<void> => {
   service = await startTestService({
-    files: files(rule),
+    files: files(rule, runaway),
     yaml: `callers:
   - { name: pep, key_hash: "${hashKey(pepKey)}", scopes: [evaluate], detail: admin }
 `,
@@ -129,5 +129,26 @@ describe("a rule that is only observed", () => {
     for (let n = 0; n < 2; n++) expect(await ask("e", "see", { run: "r" })).toBe("permit");
     expect(await ask("e", "see", { run: "r" })).toBe("loop_detected");
     expect(await alertsOf("e")).toMatchObject([{ data: { reason: "loop_detected" } }]);
+  });
+});
+
+describe("a rule that is enforced where running away is only observed", () => {
+  beforeAll(() => startWith("{ mode: enforce, denials: 3, runaways: 2 }", "observe"));
+  afterAll(() => service.close());
+
+  test("stops the agent that runs away again and again", async () => {
+    for (let n = 0; n < 4; n++) expect(await ask("a", "see", { run: "r" })).toBe("permit");
+    expect(await ask("a", "see", { run: "r" })).toBe("agent_suspended");
+    const { kills } = await send("GET", "/v1/kill");
+    expect(kills).toMatchObject([{ target: { agent: "a" }, reason: "2 times run away within 600 seconds" }]);
+  });
+
+  test("takes no permit for a denial", async () => {
+    // The third of each run is a loop: once, and that is one less than the rule has.
+    for (let n = 0; n < 3; n++) expect(await ask("b", "see", { run: "s" })).toBe("permit");
+    for (let n = 0; n < 2; n++) expect(await ask("b", "touch")).toBe("no_permit");
+    expect(await ask("b")).toBe("permit");
+    expect(await ask("b", "touch")).toBe("no_permit");
+    expect(await ask("b")).toBe("agent_suspended");
   });
 });

@@ -393,6 +393,22 @@ describe("a JWT-SVID", () => {
     expect(await outcome({ agent: await jwtSvid({ pair }) })).toBe("token_algorithm");
   });
 
+  test("is refused as token_algorithm when nobody signed it, or whoever knows the public key", async () => {
+    const claims = { sub: spiffeId, aud: audience, exp: now() + 300 };
+    expect(await outcome({ agent: `${part({ alg: "none", kid: svid.kid })}.${part(claims)}.` })).toBe(
+      "token_algorithm",
+    );
+    const hmac = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "HS256", kid: svid.kid })
+      .sign(new TextEncoder().encode(JSON.stringify(svid.jwk).padEnd(64)));
+    expect(await outcome({ agent: hmac })).toBe("token_algorithm");
+  });
+
+  test("is refused as token_not_yet_valid before its time", async () => {
+    for (const early of [{ nbf: now() + 60 }, { iat: now() + 60 }])
+      expect(await outcome({ agent: await jwtSvid({ claims: early }) })).toBe("token_not_yet_valid");
+  });
+
   test.each([["JWT"], ["JOSE"], [undefined]])("is verified with the type %s", async (typ) => {
     const { verify } = verifier();
     expect(await verify({ agent: await jwtSvid({ header: { typ } }) })).toEqual({
@@ -569,6 +585,22 @@ describe("a workload identity token", () => {
     expect(await outcome({ wit: usual, wpt: "x" })).toBe("token_proof");
   });
 
+  test("is refused as token_algorithm when nobody signed it, or whoever knows the public key", async () => {
+    const claims = { sub: spiffeId, exp: now() + 300, cnf: { jwk: workload.jwk } };
+    const bare = `${part({ alg: "none", kid: wit.kid, typ: "wit+jwt" })}.${part(claims)}.`;
+    const hmac = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "HS256", kid: wit.kid, typ: "wit+jwt" })
+      .sign(new TextEncoder().encode(JSON.stringify(wit.jwk).padEnd(64)));
+    for (const token of [bare, hmac])
+      expect(await outcome({ wit: token, wpt: await workloadProof(token) })).toBe("token_algorithm");
+  });
+
+  test("is refused as token_keys_unreachable when its bundle can't be had", async () => {
+    answers["/bundle"] = undefined;
+    const token = await identityToken();
+    expect(await outcome({ wit: token, wpt: await workloadProof(token) })).toBe("token_keys_unreachable");
+  });
+
   test("covers the access token beside it, and no other", async () => {
     const token = await identityToken();
     const agent = await accessToken();
@@ -679,6 +711,52 @@ describe("an opaque token", () => {
     answers["/introspect"] = answer();
     expect(await verify({ agent: "at_1" })).toHaveProperty("tokens");
     expect(sources.unreachable()).toEqual([]);
+  });
+});
+
+describe("a DPoP proof", () => {
+  const boundToken = async (): Promise<string> =>
+    accessToken({ claims: { cnf: { jkt: await calculateJwkThumbprint(workload.jwk) } } });
+
+  const proofFor = async (agent: string, forged?: Forged): Promise<string> => {
+    const { kid: _named, ...jwk } = workload.jwk;
+    return sign(
+      {
+        claims: { jti: crypto.randomUUID(), htm: "POST", htu: proofUrl, iat: now(), ath: hash(agent) },
+        header: { typ: "dpop+jwt", kid: undefined, jwk },
+        pair: workload,
+      },
+      forged,
+    );
+  };
+
+  test.each<[string, string, () => Forged]>([
+    ["token_proof", "it is of another type", () => ({ header: { typ: "JWT" } })],
+    ["token_proof", "it comes without its key", () => ({ header: { jwk: undefined } })],
+    ["token_proof", "it comes with a shared secret", () => ({ header: { jwk: { kty: "oct", k: "AA" } } })],
+    ["token_proof", "it is of the future", () => ({ claims: { iat: now() + toleranceSeconds + 10 } })],
+    ["token_proof", "it is too old", () => ({ claims: { iat: now() - 120 } })],
+    ["token_proof", "it says no time", () => ({ claims: { iat: undefined } })],
+    ["token_proof", "it has expired", () => ({ claims: { exp: now() - toleranceSeconds - 5 } })],
+    ["token_proof", "it says no method", () => ({ claims: { htm: undefined } })],
+    ["token_proof", "it says no URL", () => ({ claims: { htu: undefined } })],
+    ["token_crit", "it demands an extension", () => ({ header: { crit: ["b64"], b64: true } })],
+  ])("is refused as %s when %s", async (reason, _when, forge) => {
+    const agent = await boundToken();
+    expect(await outcome({ agent, dpop: await proofFor(agent, forge()) })).toBe(reason);
+    expect(await outcome({ agent, dpop: await proofFor(agent) })).toBe("verified");
+  });
+
+  test("is refused when nobody signed it, with a secret that all know, and with its private key in it", async () => {
+    const agent = await boundToken();
+    const { kid: _named, ...jwk } = workload.jwk;
+    const claims = { jti: "x", htm: "POST", htu: proofUrl, iat: now(), ath: hash(agent) };
+    const bare = `${part({ alg: "none", typ: "dpop+jwt", jwk })}.${part(claims)}.`;
+    const hmac = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "HS256", typ: "dpop+jwt", jwk })
+      .sign(new TextEncoder().encode(JSON.stringify(jwk).padEnd(64)));
+    const opened = await proofFor(agent, { header: { jwk: await exportJWK(workload.privateKey) } });
+    for (const dpop of [bare, hmac, opened, "x"]) expect(await outcome({ agent, dpop })).toBe("token_proof");
   });
 });
 

@@ -24,7 +24,14 @@ const counted: ReadonlySet<Reason> = new Set<Reason>([
   "loop_detected",
 ]);
 
-const runaways: ReadonlySet<Reason> = new Set<Reason>(["runaway_limit", "loop_detected"]);
+/** How a row counts: as a denial, as one for running away, or as running away alone, where that is only observed. */
+const kinds = { denial: 0, runaway: 1, observed: 2 } as const;
+
+const kindOf = ({ decision, reason }: Verdict, ranAway: boolean): number | undefined => {
+  const denied = !decision && counted.has(reason);
+  if (ranAway) return denied ? kinds.runaway : kinds.observed;
+  return denied ? kinds.denial : undefined;
+};
 
 type Count = { denials: number; runaways: number };
 
@@ -32,7 +39,7 @@ type Count = { denials: number; runaways: number };
 const excessOf = ({ withinMs, ...most }: Containment, count: Count): string | undefined => {
   const window = `within ${withinMs / 1000} seconds`;
   if (most.runaways !== undefined && count.runaways >= most.runaways)
-    return `${count.runaways} runaway denials ${window}`;
+    return `${count.runaways} times run away ${window}`;
   if (most.denials !== undefined && count.denials >= most.denials)
     return `${count.denials} denials ${window}`;
   return undefined;
@@ -60,8 +67,8 @@ const stop = (desk: Desk, { at, actors, subject, subjectActs }: Facts, id: strin
   );
 };
 
-/** Notes a denial of an agent, and stops the agent where the rule says so. */
-export type Contain = (desk: Desk, facts: Facts, verdict: Verdict) => void;
+/** Notes a denial of an agent, or that it runs away, and stops the agent where the rule says so. */
+export type Contain = (desk: Desk, facts: Facts, verdict: Verdict, ranAway: boolean) => void;
 
 export const createContain = (db: Database): Contain => {
   const note = db.prepare(
@@ -69,13 +76,15 @@ export const createContain = (db: Database): Contain => {
   );
   const forget = db.prepare("delete from agent_denial where agent = ? and at < ?");
   const count = db.prepare<[string], Count>(
-    "select count(*) as denials, coalesce(sum(runaway), 0) as runaways from agent_denial where agent = ?",
+    `select coalesce(sum(runaway < 2), 0) as denials, coalesce(sum(runaway > 0), 0) as runaways
+     from agent_denial where agent = ?`,
   );
-  return (desk, facts, { decision, reason }) => {
+  return (desk, facts, verdict, ranAway) => {
     const { containment, dimensions, at, dryRun, id } = facts;
     const agent = dimensions?.agent;
-    if (!containment || agent === undefined || decision || dryRun || !counted.has(reason)) return;
-    note.run(agent, id, at, runaways.has(reason) ? 1 : 0);
+    const kind = kindOf(verdict, ranAway);
+    if (!containment || agent === undefined || dryRun || kind === undefined) return;
+    note.run(agent, id, at, kind);
     forget.run(agent, at - containment.withinMs * 1000);
     const excess = excessOf(containment, count.get(agent)!);
     if (excess === undefined) return;
@@ -90,7 +99,7 @@ export const createContain = (db: Database): Contain => {
       severity: enforced ? "critical" : "warning",
       title: enforced ? `${agent} is stopped` : `${agent} would be stopped`,
       text: `${agent} had ${excess}${enforced ? "; it is denied until the kill is lifted" : ""}.`,
-      data: { agent, reason, decision: id, enforced },
+      data: { agent, reason: verdict.reason, decision: id, enforced },
     });
   };
 };

@@ -17,7 +17,7 @@ import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
 import { secretName } from "../../kit/id.ts";
 import { createReplies, type Replies } from "./replies.ts";
-import { runawayOf, runRefusal } from "./run-rules.ts";
+import { runawayFound, runFound } from "./run-rules.ts";
 import type { Crossing } from "./told.ts";
 
 /** Decides one act with the desk of this transaction. */
@@ -29,6 +29,8 @@ type Judged = {
   /** What was used at once, by unit. */
   used: Record<string, number>;
   replayOf?: string;
+  /** Runaway protection found something, whether or not it denies. */
+  ranAway?: boolean;
 };
 
 /** What names the chains of a question's agents: ids, or pseudonyms where their type is personal. */
@@ -151,17 +153,18 @@ export const loadAccounts = (desk: Desk, facts: Facts): Loaded[] => {
 
 /** What comes of a judgement at the budgets and the runs; the entry tells which engine judged. */
 export const judgeFresh = (desk: Desk, bound: Bound, facts: Facts): Judged => {
-  const foreign = runRefusal(desk, facts);
-  if (foreign) return { verdict: foreign, moves: [], used: {} };
+  const begun = runFound(desk, facts);
+  if (begun.denial) return { verdict: begun.denial, moves: [], used: {}, ranAway: begun.ranAway };
   const loaded = loadAccounts(desk, facts);
   const verdict = bound.judge(facts, loaded);
-  const runaway = facts.refusal ? undefined : runawayOf(desk, facts, verdict.decision);
-  if (!verdict.decision) return { verdict, moves: [], used: {} };
-  const judged = runaway
-    ? { verdict: runaway, moves: [], used: {} }
+  const runaway = runawayFound(desk, facts, verdict.decision);
+  const ranAway = begun.ranAway || runaway.ranAway;
+  if (!verdict.decision) return { verdict, moves: [], used: {}, ranAway };
+  const judged = runaway.denial
+    ? { verdict: runaway.denial, moves: [], used: {} }
     : admitted(desk, bound, facts, loaded, verdict);
-  if (verdict.engine === undefined) return judged;
-  return { ...judged, verdict: { ...judged.verdict, engine: verdict.engine } };
+  const engine = verdict.engine === undefined ? {} : { engine: verdict.engine };
+  return { ...judged, verdict: { ...judged.verdict, ...engine }, ranAway };
 };
 
 /** The question again under its key: the first answer, as long as what it reserved is open and the agents may act. */
@@ -198,7 +201,7 @@ type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decide
 /** Writes what was decided, and keeps the answer where a retry may ask for it. */
 const writer =
   (replies: Replies, contain: Contain, bound: Bound): Write =>
-  (desk, facts, body, { verdict, moves, replayOf, used }) => {
+  (desk, facts, body, { verdict, moves, replayOf, used, ranAway = false }) => {
     const engine = verdict.engine ?? bound.engine;
     const replayed = replayOf === undefined ? {} : { replayOf };
     const index = desk.append.entry({
@@ -214,7 +217,7 @@ const writer =
     const run = facts.run === undefined ? {} : { run: facts.run };
     desk.consumed(index, facts.at, used, { ...facts.dimensions, ...run });
     // A retry that is answered again says nothing new.
-    if (replayOf === undefined) contain(desk, facts, verdict);
+    if (replayOf === undefined) contain(desk, facts, verdict, ranAway);
     const decided: Decided = { id: facts.id, index, verdict };
     const { idempotency } = facts;
     if (idempotency && replayOf === undefined && !facts.dryRun)

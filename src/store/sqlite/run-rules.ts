@@ -6,6 +6,16 @@ import { denialOf, runawayDenial } from "../../decision/admitted.ts";
 import type { Facts, Verdict } from "../../decision/question.ts";
 import type { Desk } from "./desk.ts";
 
+/** What rules of runs find: that an agent runs away, and the denial where that is enforced or the run is another's. */
+export type RunFound = { ranAway: boolean; denial?: Verdict };
+
+const nothing: RunFound = { ranAway: false };
+
+const found = ({ mode }: Runaway, finding: RunawayFinding): RunFound => ({
+  ranAway: true,
+  ...(mode === "enforce" ? { denial: runawayDenial(finding) } : {}),
+});
+
 const actingAgent = (facts: Facts): string => facts.dimensions?.agent ?? "";
 
 /** `key` names what is told of: the same is told once. */
@@ -30,24 +40,24 @@ const tell = (
 };
 
 /** Whether the agent may begin this run. One that it may not is not begun, so that the next question in it is none either. */
-const newRunRefusal = (desk: Desk, facts: Facts): Verdict | undefined => {
+const newRunFound = (desk: Desk, facts: Facts): RunFound => {
   const { runaway, run, at, dryRun } = facts;
   const rules = runaway?.rules;
   const agent = actingAgent(facts);
-  if (!rules?.agent || run === undefined || agent === "" || desk.runs.known(run)) return undefined;
+  if (!rules?.agent || run === undefined || agent === "" || desk.runs.known(run)) return nothing;
   const { withinMs } = rules.agent;
   const finding = runsFinding(rules, desk.runs.begunBy(agent, at - withinMs * 1000));
-  if (!finding) return undefined;
+  if (!finding) return nothing;
   // Each refused run has another name: one alert for each time that is counted over.
   if (!dryRun) tell(desk, facts, rules, finding, [agent, "runs", String(Math.floor(at / (withinMs * 1000)))]);
-  return rules.mode === "enforce" ? runawayDenial(finding) : undefined;
+  return found(rules, finding);
 };
 
-/** A run belongs to who was first seen in it. */
-export const runRefusal = (desk: Desk, facts: Facts): Verdict | undefined => {
-  if (facts.run === undefined || facts.refusal) return undefined;
-  const refused = newRunRefusal(desk, facts);
-  if (refused || facts.dryRun) return refused;
+/** Whether the question may stand in its run, which belongs to who was first seen in it. */
+export const runFound = (desk: Desk, facts: Facts): RunFound => {
+  if (facts.run === undefined || facts.refusal) return nothing;
+  const begun = newRunFound(desk, facts);
+  if (begun.denial || facts.dryRun) return begun;
   const { differs } = desk.runs.bind({
     id: facts.run,
     caller: facts.caller,
@@ -55,24 +65,23 @@ export const runRefusal = (desk: Desk, facts: Facts): Verdict | undefined => {
     at: facts.at,
     ...(facts.parentRun === undefined ? {} : { parent: facts.parentRun }),
   });
-  return differs === undefined
-    ? undefined
-    : denialOf("identity_mismatch", `the run \`${facts.run}\` was begun by another ${differs}`);
+  if (differs === undefined) return begun;
+  const detail = `the run \`${facts.run}\` was begun by another ${differs}`;
+  return { ranAway: false, denial: denialOf("identity_mismatch", detail) };
 };
 
-/** What runaway protection says of a question, and its memory of it. */
-export const runawayOf = (desk: Desk, facts: Facts, permitted: boolean): Verdict | undefined => {
+/** What runaway protection says of a question in its run, and its memory of it. */
+export const runawayFound = (desk: Desk, facts: Facts, permitted: boolean): RunFound => {
   const { runaway, run, at, dryRun } = facts;
   // Outside a run there is nothing to tell a loop from many who ask alike.
-  if (!runaway || run === undefined) return undefined;
+  if (!runaway || run === undefined || facts.refusal) return nothing;
   const finding = runawayFinding(runaway.rules, desk.runs.state(run, at), {
     at,
     usdMicros: permitted ? (facts.demand?.amounts["usd_micros"] ?? 0) : 0,
     fingerprint: runaway.fingerprint,
   });
-  if (dryRun) return finding && runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
-  desk.runs.remember(run, runaway.fingerprint, at);
-  if (!finding) return undefined;
-  tell(desk, facts, runaway.rules, finding, [run, finding.reason, runaway.fingerprint]);
-  return runaway.rules.mode === "enforce" ? runawayDenial(finding) : undefined;
+  if (!dryRun) desk.runs.remember(run, runaway.fingerprint, at);
+  if (!finding) return nothing;
+  if (!dryRun) tell(desk, facts, runaway.rules, finding, [run, finding.reason, runaway.fingerprint]);
+  return found(runaway.rules, finding);
 };
