@@ -125,10 +125,16 @@ const activation = {
 
 const bookChange = { activation: text, digest: text, from_digest: text, ...changes };
 
+const assurance = z.enum(["asserted", "bearer", "proof"]).optional();
+
+/** How surely it was known who acts, and on whose behalf where that differs; entries of earlier versions don't say. */
+const sureness = { assurance, subject_assurance: assurance };
+
 const kinds: Record<EntryKind, z.ZodRawShape> = {
   decision: {
     subject: entity,
     actors: z.array(entity),
+    ...sureness,
     action,
     resource: entity,
     decision: z.enum(["permit", "deny"]),
@@ -149,6 +155,7 @@ const kinds: Record<EntryKind, z.ZodRawShape> = {
     search: z.enum(["subject", "resource", "action"]),
     subject: entity.optional(),
     actors: z.array(entity),
+    ...sureness,
     action: action.optional(),
     resource: entity.optional(),
     searched: z.union([z.strictObject({ type: text }), z.strictObject({ p: pseudonym })]).optional(),
