@@ -678,6 +678,7 @@ describe("an opaque token", () => {
     ["token_type", "nobody says what it is", { token_type: undefined }],
     ["token_type", "it has no client", { client_id: undefined }],
     ["token_proof", "it is bound and nothing is proven", { cnf: { jkt: "x" } }],
+    ["token_proof", "it is bound to a certificate that isn't shown", { cnf: { "x5t#S256": "x" } }],
     ["token_issuer", "an actor has no issuer", { act: { sub: "a" } }],
     ["token_keys_unreachable", "the answer is none", { active: "yes" }],
   ])("is refused as %s when %s", async (reason, _when, change) => {
