@@ -1,3 +1,4 @@
+/** Headers are read as Fetch would give them, from the wire and from inside the process. */
 import { once } from "node:events";
 import { connect } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";

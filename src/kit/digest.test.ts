@@ -1,3 +1,4 @@
+/** Canonical bytes are the library's in every case, and digests are of all their parts. */
 import canonicalize from "canonicalize";
 import fc from "fast-check";
 import { expect, test } from "vitest";

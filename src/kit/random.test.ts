@@ -1,3 +1,4 @@
+/** Randomness that is drawn by the handful is never given twice. */
 import { expect, test } from "vitest";
 import { freshBytes } from "./random.ts";
 
