@@ -17,7 +17,8 @@ import {
 /** A trip, as it is recorded and told. */
 export type Trip = { at: Micros; mode: EngineMode; policySet: string; file: string; body: string };
 
-export type EngineStart = { mode: EngineMode; data: string; clock: Clock };
+/** `withheld`: not all of questions may be written to the disk. */
+export type EngineStart = { mode: EngineMode; data: string; clock: Clock; withheld?: boolean };
 
 export type EngineEvents = {
   /** The engine tripped, in this life or an earlier one; said for the log. */
@@ -26,13 +27,19 @@ export type EngineEvents = {
   onTrip: (trip: Trip) => void;
 };
 
-const answerRecord = (answer: EngineAnswer): object =>
+/** Messages may hold values of the question. */
+const answerRecord = (answer: EngineAnswer, withheld: boolean): object =>
   "failure" in answer
-    ? answer
+    ? withheld
+      ? { failure: "" }
+      : answer
     : {
         decision: answer.decision,
         determining: answer.determining.map(({ id }) => id),
-        errors: answer.errors.map(({ policy, message }) => ({ policy: policy.id, message })),
+        errors: answer.errors.map(({ policy, message }) => ({
+          policy: policy.id,
+          ...(withheld ? {} : { message }),
+        })),
       };
 
 const policyTexts = (answers: readonly EngineAnswer[]): Record<string, string> =>
@@ -48,14 +55,16 @@ const policyTexts = (answers: readonly EngineAnswer[]): Record<string, string> =
   );
 
 /** All that it takes to ask again; personal data too, where the question holds some. */
-const reproducer = ({ policySet, question, reference, compiled }: Mismatch): string => {
-  const given = "broke" in compiled ? compiled : compiled.map(answerRecord);
+const reproducer = ({ policySet, question, reference, compiled }: Mismatch, withheld: boolean): string => {
+  const told = (answers: readonly EngineAnswer[]): object[] =>
+    answers.map((answer) => answerRecord(answer, withheld));
+  const given = !("broke" in compiled) ? told(compiled) : withheld ? { broke: "" } : compiled;
   const answers = "broke" in compiled ? reference : [...reference, ...compiled];
   return JSON.stringify(
     {
       policy_set: policySet,
-      question,
-      reference: reference.map(answerRecord),
+      ...(withheld ? {} : { question }),
+      reference: told(reference),
       compiled: given,
       policies: policyTexts(answers),
     },
@@ -66,7 +75,7 @@ const reproducer = ({ policySet, question, reference, compiled }: Mismatch): str
 
 /** An engine for this thread. `parts` replace its own, for tests. */
 export const startEngine = (
-  { mode, data, clock }: EngineStart,
+  { mode, data, clock, withheld = false }: EngineStart,
   { onTripped, onTrip }: EngineEvents,
   parts: Partial<EngineParts> = {},
 ): Engine => {
@@ -83,7 +92,7 @@ export const startEngine = (
   const onMismatch = (mismatch: Mismatch): void => {
     const at = clock();
     setImmediate(() => {
-      const body = reproducer(mismatch);
+      const body = reproducer(mismatch, withheld);
       keep(body);
       onTripped(`Cedar answers from now on: the compiled engine differed from it, see \`${file}\``);
       onTrip({ at, mode, policySet: mismatch.policySet, file, body });

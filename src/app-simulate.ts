@@ -7,7 +7,13 @@ import { createJudge } from "./decision/judge.ts";
 import type { Facts } from "./decision/question.ts";
 import { type Again, againOf, judgeAgain, tellsSame } from "./decision/simulate.ts";
 import { buildSnapshot, readFolders } from "./decision/snapshot.ts";
-import type { RecordedAct, RecordedDecision, RecordedFilter, RecordedReader } from "./decision/store.ts";
+import type {
+  RecordedAct,
+  RecordedDecision,
+  RecordedFilter,
+  RecordedName,
+  RecordedReader,
+} from "./decision/store.ts";
 import { tryFacts } from "./decision/trial.ts";
 import { assert } from "./kit/assert.ts";
 import { createCedar } from "./policy/cedar.ts";
@@ -41,7 +47,9 @@ export type Simulation = {
   /** Answers given again under their key: not judged, then or now. */
   repeated: number;
   /** Decisions whose detail is no longer kept. */
-  erased: { index: number; id: string }[];
+  erased: RecordedName[];
+  /** Decisions of which not all was kept that they were judged on, so that they can't be judged again. */
+  withheld: RecordedName[];
   /** Decided otherwise. */
   flipped: Difference[];
   /** Decided the same, for another reason or by other policies. */
@@ -111,6 +119,10 @@ const judgeAct = (simulation: Simulation, { engine, adapt }: Candidate, act: Rec
     simulation.erased.push(act.erased);
     return 1;
   }
+  if ("withheld" in act) {
+    simulation.withheld.push(act.withheld);
+    return 1;
+  }
   const outcomes = judgeAgain(createJudge(engine), act.decisions, adapt);
   for (const [position, recorded] of act.decisions.entries()) {
     if (!act.wanted.has(recorded.index)) continue;
@@ -134,6 +146,7 @@ const emptySimulation = ({ digest }: Candidate): Simulation => ({
   judged: 0,
   repeated: 0,
   erased: [],
+  withheld: [],
   flipped: [],
   changed: [],
 });

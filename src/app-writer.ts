@@ -8,10 +8,13 @@ import type { Alert } from "./alert/alert.ts";
 import type { Sink } from "./alert/sink.ts";
 import { admit, createHolds, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
+import { createRecorder } from "./decision/recording.ts";
 import type { Bound } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
+import type { Budget } from "./budget/budget.ts";
 import { Problem } from "./kit/problem.ts";
+import { isMasked, keepsAll, type Recording } from "./ledger/recording.ts";
 import { serveCalls } from "./kit/thread.ts";
 import { readLedgerKeys } from "./ledger/key-file.ts";
 import { createConditionEngine } from "./policy/condition-engine.ts";
@@ -28,6 +31,9 @@ export type WriterStart = {
   engine: EngineMode;
   pagesMax?: number;
   sinks: readonly Sink[];
+  recording: Recording;
+  /** For digests; of no length where none are made. */
+  recordingKey: Uint8Array;
 };
 
 /** What the thread tells on its own: a judgement that broke, an alert that was raised, an engine that tripped, a checkpoint that was signed. */
@@ -41,10 +47,36 @@ const lapseIntervalMs = 500;
 
 const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+type Kept = { ledger: Ledger; recording: Recording };
+
+/** An account bears the value of what its budget is per: a mask could not keep it from the disk. */
+const toldOf = (recording: Recording, { id, per }: Budget): { budget: string; message: string }[] =>
+  per
+    .filter((path) => isMasked(recording, questionPath(path)))
+    .map((path) => ({
+      budget: id,
+      message: `\`${id}\` counts per \`${path}\`, which \`recording.mask\` keeps from the disk`,
+    }));
+
+/** Where in a question an attribute path of a budget looks. */
+const questionPath = (path: string): string[] => {
+  const [root = "", ...names] = path.split(".");
+  return ["subject", "resource", "action"].includes(root) ? [root, "properties", ...names] : [root, ...names];
+};
+
 /** Takes policy sets in from the loader: kept durably first, so that whatever they decide can be judged again. */
-const takePolicies = (port: MessagePort, engine: Pick<Engine, "install">, ledger: Ledger): void => {
+const takePolicies = (
+  port: MessagePort,
+  engine: Pick<Engine, "install">,
+  { ledger, recording }: Kept,
+): void => {
   let policies: CompiledPolicy[] = [];
   const activate = ({ activated, budgets }: Extract<ToJudge, { kind: "activate" }>): FromJudge => {
+    const told = budgets.flatMap((budget) => toldOf(recording, budget));
+    if (told.length > 0) {
+      policies = [];
+      return { budgets: told };
+    }
     try {
       const refused = ledger.activate(activated, budgets);
       if (refused.length > 0) policies = [];
@@ -104,7 +136,8 @@ const startTree = (ledger: Ledger, clock: Clock, tell: (news: WriterNews) => voi
   return newest;
 };
 
-const start = ({ file, data, known, engine: mode, pagesMax, sinks }: WriterStart): void => {
+const start = (given: WriterStart): void => {
+  const { file, data, known, engine: mode, pagesMax, sinks, recording, recordingKey } = given;
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
   const clock = systemClock();
@@ -112,7 +145,7 @@ const start = ({ file, data, known, engine: mode, pagesMax, sinks }: WriterStart
   const warn = (warning: string): void => news({ warning });
   const tell = ({ title, text }: Alert): void => news({ alert: `${title}: ${text}` });
   const engine = startEngine(
-    { mode, data, clock },
+    { mode, data, clock, withheld: !keepsAll(recording) },
     {
       onTripped: (tripped) => news({ tripped }),
       onTrip: (trip) => {
@@ -129,6 +162,7 @@ const start = ({ file, data, known, engine: mode, pagesMax, sinks }: WriterStart
     judge: createJudge(engine),
     admit,
     holds: createHolds(conditions),
+    recorder: createRecorder(recording, recordingKey),
     get engine() {
       return engine.mode();
     },
@@ -157,7 +191,7 @@ const start = ({ file, data, known, engine: mode, pagesMax, sinks }: WriterStart
       checkpoint();
       ledger.close();
     },
-    connect: (loader: MessagePort) => takePolicies(loader, conditions, ledger),
+    connect: (loader: MessagePort) => takePolicies(loader, conditions, { ledger, recording }),
     retire: ({ policySet, worlds }: { policySet: string; worlds: number }) =>
       conditions.retire(policySet, worlds),
     selfTest: () => engine.selfTest(),

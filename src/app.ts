@@ -16,6 +16,7 @@ import { ledgerFile } from "./data-directory.ts";
 import { createDecider, type Decider, type DeciderParts } from "./decision/decide.ts";
 import { createPolicyDesk, type PolicyDesk } from "./decision/activation.ts";
 import { createExplainer, type Explainer, type ExplainerParts } from "./decision/explain.ts";
+import { createRecorder, type Recorder } from "./decision/recording.ts";
 import { createSearcher, type Searcher, type SearcherParts } from "./decision/search.ts";
 import type { Loader } from "./decision/loader.ts";
 import type { Loaded } from "./decision/snapshot.ts";
@@ -37,6 +38,8 @@ import { type CallerList, createCallerList } from "./identity/caller-list.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
 import { createPublisher, knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
 import { ledgerKeys } from "./ledger/key-file.ts";
+import { keepsAll } from "./ledger/recording.ts";
+import { recordingKey } from "./ledger/recording-key.ts";
 import { Problem } from "./kit/problem.ts";
 import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
 import { connectOutbox } from "./store/sqlite/outbox.ts";
@@ -64,19 +67,24 @@ export type ServiceOptions = {
   ledgerPagesMax?: number;
 };
 
-type Writer = { calls: Calls; worker: Worker };
+/** `seal` makes digests such as nobody can try values on, where not all of questions is kept. */
+type Writer = { calls: Calls; worker: Worker; seal: Recorder["sealed"] };
 
 const startWriter = (
   config: Config,
   pagesMax: number | undefined,
   { log, metrics, publisher }: { log: Logger; metrics: Metrics; publisher: Publisher },
 ): Writer => {
+  const { recording } = config;
+  const key = keepsAll(recording) ? new Uint8Array() : recordingKey(config.data);
   const start: WriterStart = {
     file: ledgerFile(config.data),
     data: config.data,
     engine: config.engine,
     known: knownCheckpoints(config.data, config.ledger.anchor),
     sinks: config.alerts,
+    recording,
+    recordingKey: key,
     ...(pagesMax === undefined ? {} : { pagesMax }),
   };
   const worker = new Worker(threadUrl("app-writer"), { workerData: start });
@@ -89,7 +97,8 @@ const startWriter = (
       log.error({ engine: message.tripped }, "the compiled engine isn't used");
     }
   });
-  return { worker, calls: callThread(worker, "ledger_unavailable") };
+  const { sealed: seal } = createRecorder(recording, key);
+  return { worker, calls: callThread(worker, "ledger_unavailable"), seal };
 };
 
 /** An answer of the writer as a check; a writer that doesn't answer has failed. */
@@ -216,7 +225,10 @@ const asked = (config: Config): Pick<DeciderParts, "config" | "rules"> => ({
 /** What decides, searches and explains, alike. */
 const deciderOf = (
   config: Config,
-  parts: Pick<DeciderParts & SearcherParts & ExplainerParts, "store" | "worlds" | "clock" | "verify">,
+  parts: Pick<
+    DeciderParts & SearcherParts & ExplainerParts,
+    "store" | "worlds" | "clock" | "verify" | "seal"
+  >,
 ): { decider: Decider; searcher: Searcher; pageTokens: PageTokens; explainer: Explainer } => {
   const all = { ...parts, ...asked(config), proofUrls: config.proofUrls };
   return {
@@ -317,7 +329,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const reads = startReads(ledger, clock, log);
     undo.push(() => reads.end());
     const app = createHttpApp({
-      ...deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify }),
+      ...deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify, seal: writer.seal }),
       guard: guardOf(config, { callers, keyHash: admin.keyHash, keysOf: tokens.keysOf, open }),
       ledger,
       tails,

@@ -71,13 +71,17 @@ const showGroup = ({ change, policies, agent, members }: Group): void => {
   if (members.length > shownMax) out(`  and ${members.length - shownMax} more (--format json lists them)`);
 };
 
-const showText = ({ judged, repeated, erased, flipped, changed }: Simulation): void => {
+const showNames = (why: string, found: Simulation["erased"]): void => {
+  if (found.length === 0) return;
+  const names = found.slice(0, shownMax).map(({ index }) => index);
+  const more = found.length > shownMax ? ` and ${found.length - shownMax} more` : "";
+  out(`${why}: ${counted(found.length, "decision")}: ${names.join(", ")}${more}`);
+};
+
+const showText = ({ judged, repeated, erased, withheld, flipped, changed }: Simulation): void => {
   for (const group of groupsOf(flipped)) showGroup(group);
-  if (erased.length > 0) {
-    const names = erased.slice(0, shownMax).map(({ index }) => index);
-    const more = erased.length > shownMax ? ` and ${erased.length - shownMax} more` : "";
-    out(`not kept any more: ${counted(erased.length, "decision")}: ${names.join(", ")}${more}`);
-  }
+  showNames("not kept any more", erased);
+  showNames("not all kept that they were judged on", withheld);
   const parts = [
     `${counted(judged, "decision")} judged again`,
     `${flipped.length} flipped`,
@@ -93,12 +97,13 @@ const shown = ({ at, usdMicros, ...rest }: Difference): object => ({
   usd_micros: usdMicros,
 });
 
-const asJson = ({ policySet, judged, repeated, erased, flipped, changed }: Simulation): string => {
+const asJson = ({ policySet, judged, repeated, erased, withheld, flipped, changed }: Simulation): string => {
   return printableJson({
     ...(policySet === undefined ? {} : { policy_set: policySet }),
     judged,
     repeated,
     erased,
+    withheld,
     flipped: flipped.map(shown),
     changed: changed.map(shown),
     usd_micros: sum(flipped),

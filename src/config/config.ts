@@ -4,6 +4,7 @@ import type { Caller } from "../identity/caller.ts";
 import type { ForwardedIssuer } from "../identity/issuer.ts";
 import type { TrustDomain } from "../identity/trust-domain.ts";
 import type { Anchor } from "../ledger/anchor.ts";
+import type { Recording } from "../ledger/recording.ts";
 
 export type Config = {
   /** The AuthZEN identity (`policy_decision_point`), an https URL; absent: none is configured. */
@@ -26,6 +27,8 @@ export type Config = {
   proofUrls: string[];
   /** The log's name, where it isn't left to the first start, and where its checkpoints go besides. */
   ledger: { origin?: string; anchor?: Anchor };
+  /** What of questions is kept. */
+  recording: Recording;
   /** Whether agents that are not registered may act. */
   unregisteredAgents: boolean;
   bodyBytesMax: number;

@@ -130,6 +130,11 @@ const ledgerOf = ({ origin, anchor }: ConfigFile["ledger"], base: string): Confi
   ...(anchor?.url === undefined ? {} : { anchor: { url: anchor.url } }),
 });
 
+const recordingOf = ({ mask, ...kept }: ConfigFile["recording"]): Config["recording"] => ({
+  ...kept,
+  mask: mask.map((text) => text.split(".")),
+});
+
 const bundleOf = ({ bundle }: ConfigFile, base: string): Pick<Config, "bundle"> =>
   bundle
     ? {
@@ -154,6 +159,7 @@ const configOf = (
   ...tokensOf(file, base),
   alerts: file.alerts.map((sink) => sinkOf(sink, base)),
   ledger: ledgerOf(file.ledger, base),
+  recording: recordingOf(file.recording),
   unregisteredAgents: file.unregistered_agents,
   bodyBytesMax: file.body_bytes_max,
   jsonDepthMax: file.json_depth_max,
@@ -257,6 +263,11 @@ const fileForm = (config: Config): Record<string, unknown> => ({
     types: [...types],
   })),
   ledger: config.ledger,
+  recording: {
+    properties: config.recording.properties,
+    context: config.recording.context,
+    mask: config.recording.mask.map((path) => path.join(".")),
+  },
   unregistered_agents: config.unregisteredAgents,
   body_bytes_max: config.bodyBytesMax,
   json_depth_max: config.jsonDepthMax,

@@ -7,6 +7,7 @@ import {
   introspectionSettings,
   issuerSettings,
   ledgerSettings,
+  recordingSettings,
   oauthSettings,
   type Setting,
   sinkSettings,
@@ -67,6 +68,12 @@ ${bundleSettings.map(fieldLine).join("\n")}
 How checkpoints are signed, anchored and verified: [the ledger](../ledger.md).
 
 ${ledgerSettings.map(fieldLine).join("\n")}
+
+## recording
+
+What of questions is kept, and what never reaches the disk: [what is kept](../ledger.md#what-is-kept-of-a-question).
+
+${recordingSettings.map(fieldLine).join("\n")}
 
 ## issuers
 

@@ -11,6 +11,7 @@ import {
 } from "../identity/caller.ts";
 import { defaultAlgorithms, isProofUrl, isSafeUrl } from "../identity/issuer.ts";
 import { trustDomainPattern } from "../identity/trust-domain.ts";
+import { maskOf } from "../ledger/recording.ts";
 import { parseListen } from "./listen.ts";
 
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
@@ -62,6 +63,11 @@ export type ConfigFile = {
   ledger: {
     origin?: string | undefined;
     anchor?: { file?: string | undefined; url?: string | undefined } | undefined;
+  };
+  recording: {
+    properties: "full" | "digest" | string[];
+    context: "full" | "digest" | string[];
+    mask: string[];
   };
   unregistered_agents: boolean;
   body_bytes_max: number;
@@ -216,6 +222,26 @@ const ledgerShape = z.strictObject({
     .describe("Where checkpoints go besides: out of reach of whoever can write the data directory"),
 });
 
+const kept = z.union([z.enum(["full", "digest"]), z.array(z.string().min(1)).min(1)], {
+  error: "must be `full`, `digest` or a list of keys",
+});
+
+const recordingShape = z.strictObject({
+  properties: kept
+    .default("full")
+    .describe("Of the properties of subject, action and resource: `full`, `digest`, or the keys to keep"),
+  context: kept.default("full").describe("Of the context, likewise; `context.remit` is always kept"),
+  mask: z
+    .array(
+      z.string().superRefine((text, context) => {
+        const mask = maskOf(text);
+        if ("fault" in mask) context.addIssue({ code: "custom", message: mask.fault });
+      }),
+    )
+    .default([])
+    .describe("Paths of what never reaches the disk: `context.headers.authorization`, `*` for any key"),
+});
+
 const bundleShape = z.strictObject({
   file: z.string().min(1).describe("The bundle, as `remit policy bundle` writes it"),
   public_keys: texts.describe(
@@ -283,6 +309,11 @@ const shape = z.strictObject({
     .default([])
     .describe("Who hears of alerts: signed webhooks and Slack-compatible messages"),
   ledger: ledgerShape.default({}).describe("The log's name, and where its checkpoints are anchored"),
+  recording: recordingShape
+    .prefault({})
+    .describe(
+      "What of questions is kept beside their entries; by default all, so that they can be judged again",
+    ),
   unregistered_agents: z.boolean().default(false).describe("Whether agents that are not registered may act"),
   body_bytes_max: whole(1024, 16_777_216).default(1_048_576).describe("Largest request body, in bytes"),
   json_depth_max: whole(8, 100).default(64).describe("Deepest nesting of a request body"),
@@ -347,6 +378,7 @@ export const callerSettings: readonly Setting[] = settingsOf(callerShape);
 export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oauth.unwrap());
 export const sinkSettings: readonly Setting[] = settingsOf(sinkFields);
 export const bundleSettings: readonly Setting[] = settingsOf(bundleShape);
+export const recordingSettings: readonly Setting[] = settingsOf(recordingShape);
 export const ledgerSettings: readonly Setting[] = settingsOf(ledgerShape);
 export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
 export const introspectionSettings: readonly Setting[] = settingsOf(issuerShape.shape.introspection.unwrap());

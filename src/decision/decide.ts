@@ -8,6 +8,7 @@ import type { ChainRules } from "./chain.ts";
 import { type Identified, identifier, identifyAll, type Item } from "./identify.ts";
 import { type Asker, prepare, type World } from "./prepare.ts";
 import type { Decided, Facts, Question, Verdict } from "./question.ts";
+import { keepAll, type Recorder } from "./recording.ts";
 import type { Act, DecisionStore } from "./store.ts";
 import type { Worlds } from "./worlds.ts";
 
@@ -39,6 +40,8 @@ export type DeciderParts = {
   verify: Verify;
   /** URLs that proofs of possession may be for, where a caller's record names none. */
   proofUrls: readonly string[];
+  /** Makes digests of what isn't kept such that nobody can try values on them. */
+  seal?: Recorder["sealed"];
 };
 
 const problemIn = ({ code, detail, field }: Extract<Decided, { problem: unknown }>["problem"]): Problem =>
@@ -78,7 +81,7 @@ const join = (prepared: readonly Prepared[], decided: readonly Outcome[], semant
 
 /** The facts of a question that this caller may ask, as text. */
 const factsWith =
-  ({ clock, config, rules }: DeciderParts) =>
+  ({ clock, config, rules, seal = keepAll.sealed }: DeciderParts) =>
   (
     world: World,
     { question, forwarded }: Identified,
@@ -96,7 +99,7 @@ const factsWith =
     });
     const refused = callerRefusal(asker.caller, facts);
     if (refused) throw refused;
-    return JSON.stringify(facts);
+    return JSON.stringify(seal(facts));
   };
 
 /** A decider over a store and a world. */

@@ -8,6 +8,7 @@ import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
 import type { EngineMode } from "../policy/engine.ts";
 import type { ProblemCode } from "../kit/problem.ts";
+import type { Withheld } from "../ledger/recording.ts";
 
 export type { CedarAsk, Uid };
 
@@ -135,6 +136,10 @@ export type Facts = {
   idempotency?: { key: string; fingerprint: string };
   /** Whose consumption it is, for reports. */
   dimensions?: Dimensions;
+  /** As they are kept: what was left out of the question. */
+  withheld?: Withheld[];
+  /** As they are kept: what was judged held something of that, and was left out with it. */
+  blind?: true;
 };
 
 /** Whose consumption something is. */

@@ -1,6 +1,7 @@
 /** What deciding needs kept: one atomic, durable act. */
 import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
+import type { Recorder } from "./recording.ts";
 import type { Admit, Balances, Decided, Facts, Judge, Reason, Verdict } from "./question.ts";
 
 /**
@@ -26,9 +27,15 @@ export type Holds = (
 
 /**
  * A store is opened with these; it calls them inside the act. `engine` is written into entries of questions that no engine
- * was asked about; without `holds` no condition does.
+ * was asked about; without `holds` no condition does. `recorder` stands before what is written of questions; without one, all of it is kept.
  */
-export type Bound = { judge: Judge; admit: Admit; holds?: Holds; readonly engine: string };
+export type Bound = {
+  judge: Judge;
+  admit: Admit;
+  holds?: Holds;
+  readonly engine: string;
+  readonly recorder?: Recorder;
+};
 
 export type DecisionStore = {
   /**
@@ -84,13 +91,17 @@ export type RecordedDecision = {
 /** Which decisions: those from one instant on and before another, and of them the newest `last`. */
 export type RecordedFilter = { from?: Micros; to?: Micros; last?: number };
 
+/** A decision, named. */
+export type RecordedName = { index: number; id: string };
+
 /**
- * The decisions of one act, in order, and the indices of those that the filter lets through; or a decision whose detail is no
- * longer there.
+ * The decisions of one act, in order, and the indices of those that the filter lets through; or a decision that can't be judged
+ * again: its detail is no longer there, or not all of what it was judged on was kept.
  */
 export type RecordedAct =
   | { decisions: RecordedDecision[]; wanted: ReadonlySet<number> }
-  | { erased: { index: number; id: string } };
+  | { erased: RecordedName }
+  | { withheld: RecordedName };
 
 /** What was recorded, for judging again. */
 export type RecordedReader = {

@@ -7,5 +7,7 @@ export type { Logger };
 /** Header values and fields that could hold a secret never reach a line. */
 const redact = ["authorization", "*.authorization", "key", "*.key", "token", "*.token"];
 
-export const createLog = (level: Config["logLevel"]): Logger =>
-  pino({ level, redact, base: { service: "remit" } }, pino.destination({ dest: 2, sync: true }));
+export const createLog = (
+  level: Config["logLevel"],
+  to: { write: (line: string) => void } = pino.destination({ dest: 2, sync: true }),
+): Logger => pino({ level, redact, base: { service: "remit" } }, to);

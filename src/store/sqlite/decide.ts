@@ -6,6 +6,7 @@ import { countedUnits } from "../../budget/budget.ts";
 import { balancesAfter, boughtBy, denialOf, finishedDenial, refusedBy } from "../../decision/admitted.ts";
 import type { Decided, Facts, Refusal, Verdict } from "../../decision/question.ts";
 import { recordOf } from "../../decision/record.ts";
+import { keepAll } from "../../decision/recording.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
@@ -202,6 +203,7 @@ type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decide
 const writer =
   (replies: Replies, contain: Contain, bound: Bound): Write =>
   (desk, facts, body, { verdict, moves, replayOf, used, ranAway = false }) => {
+    const { recorder = keepAll } = bound;
     const engine = verdict.engine ?? bound.engine;
     const replayed = replayOf === undefined ? {} : { replayOf };
     const index = desk.append.entry({
@@ -209,7 +211,7 @@ const writer =
       at: facts.at,
       kind: "decision",
       record: (names, detail) => recordOf(facts, verdict, names, { engine, detail, moves, ...replayed }),
-      body,
+      body: recorder.detail(facts, body),
       agents: agentNames(desk, facts),
       labels: facts.labels,
       denied: !verdict.decision,
@@ -221,7 +223,12 @@ const writer =
     const decided: Decided = { id: facts.id, index, verdict };
     const { idempotency } = facts;
     if (idempotency && replayOf === undefined && !facts.dryRun)
-      replies.keep(facts.caller, idempotency, JSON.stringify(decided), facts.at);
+      replies.keep(
+        facts.caller,
+        idempotency,
+        JSON.stringify({ ...decided, verdict: recorder.verdict(verdict) }),
+        facts.at,
+      );
     return decided;
   };
 
@@ -284,7 +291,7 @@ const deciderOfOne = (
       return attempt(desk, body);
     } catch (error) {
       if (isDatabaseFailure(error)) throw error;
-      warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      warn((bound.recorder ?? keepAll).fault(error));
       desk.renew(next);
       const verdict = denialOf("policy_error", "the judgement failed");
       return write(desk, withoutKey(JSON.parse(body) as Facts), body, { verdict, ...nothing });

@@ -124,7 +124,7 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
       case "proof":
         return proofs(command.command);
       case "search":
-        return searchAct(desk, command.command);
+        return searchAct(desk, bound, command.command);
       case "heads":
       case "outcome":
       case "note":

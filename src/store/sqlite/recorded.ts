@@ -164,6 +164,8 @@ function* actsOf(db: Database, filter: RecordedFilter): Generator<RecordedAct> {
   let batch: string | undefined;
   let decisions: RecordedDecision[] = [];
   let wanted = new Set<number>();
+  /** The batch whose decisions saw what one of them had debited that can't be judged again. */
+  let obscured: string | undefined;
   for (const row of rows.iterate()) {
     const { rec } = JSON.parse(row.leaf.toString("utf8")) as { rec: Rec };
     if (decisions.length > 0 && (rec.batch === undefined || rec.batch !== batch)) {
@@ -175,11 +177,16 @@ function* actsOf(db: Database, filter: RecordedFilter): Generator<RecordedAct> {
     const isWanted = row.idx >= first && row.at >= from && row.at < to;
     // Of a batch all are needed: each may have seen what those before it debited.
     if (row.kind === "decision" && (isWanted || batch !== undefined)) {
-      if (row.body !== null) {
-        const facts = JSON.parse(row.body) as Facts;
+      const facts = row.body === null ? undefined : (JSON.parse(row.body) as Facts);
+      const name = { index: row.idx, id: row.id };
+      if (facts && !facts.blind && (batch === undefined || batch !== obscured)) {
         decisions.push(recordedOf(row, rec, facts, past.balances(facts)));
         if (isWanted) wanted.add(row.idx);
-      } else if (isWanted) yield { erased: { index: row.idx, id: row.id } };
+      } else {
+        // What it had debited was undone, and is in no entry.
+        if (rec.reason === "all_or_nothing") obscured = batch;
+        if (isWanted) yield facts ? { withheld: name } : { erased: name };
+      }
     }
     past.see(rec, row.kind, row.body);
   }

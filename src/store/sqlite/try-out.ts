@@ -3,6 +3,7 @@ import type { Database } from "better-sqlite3";
 import { denialOf } from "../../decision/admitted.ts";
 import type { Balances, Verdict } from "../../decision/question.ts";
 import { searchRecord } from "../../decision/record.ts";
+import { keepAll } from "../../decision/recording.ts";
 import type { Bound, SearchCommand } from "../../decision/store.ts";
 import { detailCommitment } from "../../ledger/entry.ts";
 import { freshBytes } from "../../kit/random.ts";
@@ -27,7 +28,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
       return judgeFresh(desk, bound, { ...facts, dryRun: true }).verdict;
     } catch (error) {
       if (isDatabaseFailure(error)) throw error;
-      warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      warn((bound.recorder ?? keepAll).fault(error));
       return denialOf("policy_error", "the judgement failed");
     }
   };
@@ -51,7 +52,11 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
 };
 
 /** Records a search. */
-export const searchAct = (desk: Desk, command: SearchCommand): number => {
+export const searchAct = (
+  desk: Desk,
+  { recorder = keepAll }: Pick<Bound, "recorder">,
+  command: SearchCommand,
+): number => {
   const { id, at, frame, query, digest } = command;
   const salt = freshBytes(16);
   const { requestId, traceId } = frame;
@@ -62,7 +67,7 @@ export const searchAct = (desk: Desk, command: SearchCommand): number => {
     record: (names, detail) =>
       searchRecord(command, names, { detail, digest: detailCommitment(salt, digest) }),
     body: JSON.stringify({
-      query,
+      query: recorder.query(query),
       digest,
       salt: salt.toString("base64url"),
       ...(requestId === undefined ? {} : { requestId }),
