@@ -133,7 +133,7 @@ test.each([
       };
       expect((await post(`${service.url}/access/v1/evaluation`, question)).body).toEqual({ decision: true });
       const headers = { authorization: `Bearer ${readAdminKey(service.config.data)}` };
-      const ledger = await fetch(`${service.url}/v1/ledger/entries`, { headers });
+      const ledger = await fetch(`${service.url}/v1/ledger/entries?kind=decision`, { headers });
       expect(await ledger.json()).toMatchObject({ entries: [{ engine }] });
       const metrics = await fetch(`${service.url}/metrics`, { headers });
       expect(await metrics.text()).toContain(metric);

@@ -310,7 +310,7 @@ const shape = z.strictObject({
     .describe("Who hears of alerts: signed webhooks and Slack-compatible messages"),
   ledger: ledgerShape.default({}).describe("The log's name, and where its checkpoints are anchored"),
   recording: recordingShape
-    .prefault({})
+    .default({ properties: "full", context: "full", mask: [] })
     .describe(
       "What of questions is kept beside their entries; by default all, so that they can be judged again",
     ),

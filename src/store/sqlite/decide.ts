@@ -6,7 +6,6 @@ import { countedUnits } from "../../budget/budget.ts";
 import { balancesAfter, boughtBy, denialOf, finishedDenial, refusedBy } from "../../decision/admitted.ts";
 import type { Decided, Facts, Refusal, Verdict } from "../../decision/question.ts";
 import { recordOf } from "../../decision/record.ts";
-import { keepAll } from "../../decision/recording.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
@@ -203,7 +202,7 @@ type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decide
 const writer =
   (replies: Replies, contain: Contain, bound: Bound): Write =>
   (desk, facts, body, { verdict, moves, replayOf, used, ranAway = false }) => {
-    const { recorder = keepAll } = bound;
+    const { recorder } = bound;
     const engine = verdict.engine ?? bound.engine;
     const replayed = replayOf === undefined ? {} : { replayOf };
     const index = desk.append.entry({
@@ -211,7 +210,7 @@ const writer =
       at: facts.at,
       kind: "decision",
       record: (names, detail) => recordOf(facts, verdict, names, { engine, detail, moves, ...replayed }),
-      body: recorder.detail(facts, body),
+      body: recorder?.detail(facts, body) ?? body,
       agents: agentNames(desk, facts),
       labels: facts.labels,
       denied: !verdict.decision,
@@ -226,7 +225,7 @@ const writer =
       replies.keep(
         facts.caller,
         idempotency,
-        JSON.stringify({ ...decided, verdict: recorder.verdict(verdict) }),
+        JSON.stringify({ ...decided, verdict: recorder?.verdict(verdict) ?? verdict }),
         facts.at,
       );
     return decided;
@@ -264,6 +263,10 @@ export const asStands = (desk: Desk, bound: Bound, body: string): { facts: Facts
   return { facts: refused, body: JSON.stringify(refused) };
 };
 
+/** What may be said of an error that a question caused. */
+export const faultOf = ({ recorder }: Bound, error: unknown): string =>
+  recorder?.fault(error) ?? (error instanceof Error ? (error.stack ?? error.message) : String(error));
+
 type DecideOne = (desk: Desk, body: string) => Decided;
 
 /** What throws in a judgement denies its question alone; what the database throws fails the commit. */
@@ -291,7 +294,7 @@ const deciderOfOne = (
       return attempt(desk, body);
     } catch (error) {
       if (isDatabaseFailure(error)) throw error;
-      warn((bound.recorder ?? keepAll).fault(error));
+      warn(faultOf(bound, error));
       desk.renew(next);
       const verdict = denialOf("policy_error", "the judgement failed");
       return write(desk, withoutKey(JSON.parse(body) as Facts), body, { verdict, ...nothing });

@@ -3,12 +3,11 @@ import type { Database } from "better-sqlite3";
 import { denialOf } from "../../decision/admitted.ts";
 import type { Balances, Verdict } from "../../decision/question.ts";
 import { searchRecord } from "../../decision/record.ts";
-import { keepAll } from "../../decision/recording.ts";
 import type { Bound, SearchCommand } from "../../decision/store.ts";
 import { detailCommitment } from "../../ledger/entry.ts";
 import { freshBytes } from "../../kit/random.ts";
 import { lookAtAccounts } from "./accounts.ts";
-import { agentNames, asStands, judgeFresh, loadAccounts } from "./decide.ts";
+import { agentNames, asStands, faultOf, judgeFresh, loadAccounts } from "./decide.ts";
 import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
 
@@ -28,7 +27,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
       return judgeFresh(desk, bound, { ...facts, dryRun: true }).verdict;
     } catch (error) {
       if (isDatabaseFailure(error)) throw error;
-      warn((bound.recorder ?? keepAll).fault(error));
+      warn(faultOf(bound, error));
       return denialOf("policy_error", "the judgement failed");
     }
   };
@@ -54,7 +53,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
 /** Records a search. */
 export const searchAct = (
   desk: Desk,
-  { recorder = keepAll }: Pick<Bound, "recorder">,
+  { recorder }: Pick<Bound, "recorder">,
   command: SearchCommand,
 ): number => {
   const { id, at, frame, query, digest } = command;
@@ -67,7 +66,7 @@ export const searchAct = (
     record: (names, detail) =>
       searchRecord(command, names, { detail, digest: detailCommitment(salt, digest) }),
     body: JSON.stringify({
-      query: recorder.query(query),
+      query: recorder?.query(query) ?? query,
       digest,
       salt: salt.toString("base64url"),
       ...(requestId === undefined ? {} : { requestId }),
