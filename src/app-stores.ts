@@ -32,10 +32,13 @@ export type Stores = {
   ledger: EvidenceSource &
     Pick<LedgerStore, "entry"> & {
       exported: (period: ExportPeriod) => Promise<void>;
-      erase: (wanted: Pick<EraseCommand, "subject" | "reason">) => Promise<Erased>;
+      /** `entities`: the person's own entity, put in at run time, is taken out as well. */
+      erase: (wanted: EraseWish) => Promise<Erased>;
     };
   callers: CallerStore;
 };
+
+export type EraseWish = Pick<EraseCommand, "subject" | "reason"> & { entities?: boolean };
 
 /** What an export is of; instants as RFC 3339. */
 export type ExportPeriod = { format: "ndjson" | "csv"; from?: string; to?: string };
@@ -118,7 +121,16 @@ const shownCaller = z.object({
 });
 
 const erasedShape = z.object({
-  erased: z.object({ index: z.number(), details: z.number(), accounts: z.number() }),
+  erased: z.object({
+    index: z.number(),
+    details: z.number(),
+    accounts: z.number(),
+    remains: z.object({
+      entities: z.array(z.string()),
+      agents: z.array(z.string()),
+      kills: z.array(z.string()),
+    }),
+  }),
 });
 
 const headsShape = z.object({
@@ -203,6 +215,18 @@ const takenOf = (ledger: Ledger, { agent, at }: { agent: string; at: Micros }): 
   return valueOf(ledger.commit([{ kind: "heads", command }])) as HeadsTaken;
 };
 
+/** Takes a person's own entity out. Without a schema at hand, its type counts as personal. */
+const takeOut = (ledger: Ledger, uid: EraseCommand["subject"], at: Micros): void => {
+  for (let page = ledger.keptEntities(); ; page = ledger.keptEntities(page.next)) {
+    if (page.entities.some(({ uid: { type, id } }) => type === uid.type && id === uid.id)) {
+      const changes = [{ uid, personal: true }];
+      const command = { id: uuidv7(at), at, caller: "admin", verb: "delete" as const, changes };
+      valueOf(ledger.commit([{ kind: "entity", command }]));
+    }
+    if (!page.next) return;
+  }
+};
+
 const fileStores = async (config: Config): Promise<Stores & { close: () => void }> => {
   const clock = systemClock();
   const { data } = config;
@@ -224,9 +248,10 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
     ledger: {
       entries: async (filter) => ledger.entries(filter),
       entry: async (ref) => ledger.entry(ref),
-      erase: async (wanted) => {
+      erase: async ({ entities = false, ...wanted }) => {
         const at = clock();
         const command = { id: uuidv7(at), at, caller: "admin", ...wanted };
+        if (entities) takeOut(ledger, wanted.subject, at);
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what this act gives
         return valueOf(ledger.commit([{ kind: "erase", command }])) as Erased;
       },

@@ -168,14 +168,25 @@ const parseIndex = (text: string): number => {
   return Number(text);
 };
 
-type EraseOptions = CommonOptions & { subject: { type: string; id: string }; reason: string };
+type EraseOptions = CommonOptions & {
+  subject: { type: string; id: string };
+  reason: string;
+  withEntity?: true;
+};
 
-const erase = async ({ subject, reason, ...common }: EraseOptions): Promise<void> => {
+const erase = async ({ subject, reason, withEntity, ...common }: EraseOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
-  const { details, accounts } = await withStores(configOf(common), ({ ledger }) =>
-    ledger.erase({ subject, reason }),
+  const { details, accounts, remains } = await withStores(configOf(common), ({ ledger }) =>
+    ledger.erase({ subject, reason, ...(withEntity ? { entities: true } : {}) }),
   );
   process.stdout.write(`erased: details of ${details} entries, ${accounts} accounts\n`);
+  const still: [string, string[]][] = [
+    ["still an entity, or named by one", remains.entities],
+    ["still the owner of agents", remains.agents],
+    ["still the owner in what was stopped", remains.kills],
+  ];
+  for (const [how, names] of still)
+    if (names.length > 0) process.stdout.write(`${how}: ${names.map(printable).join(", ")}\n`);
 };
 
 export const ledgerCommand = (): Command =>
@@ -197,6 +208,7 @@ export const ledgerCommand = (): Command =>
         .description("erase a person from everything but the entries, which name nobody; proofs stay")
         .requiredOption("--subject <type::id>", "who is to be erased", parseResource)
         .requiredOption("--reason <text>", "why, for the entry's detail")
+        .option("--with-entity", "take the person's own entity out as well, where it was put in at run time")
         .action(erase),
     )
     .addCommand(

@@ -13,6 +13,7 @@ import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addEntryRoutes, type EntryParts } from "./entry-routes.ts";
 import type { EntityParts } from "./entity-parts.ts";
 import { addEntityRoutes } from "./entity-routes.ts";
+import { addEraseRoutes } from "./erase-routes.ts";
 import { addExplainRoutes, type ExplainParts } from "./explain-routes.ts";
 import { addHoldRoutes } from "./hold-routes.ts";
 import { addKillRoutes } from "./kill-routes.ts";
@@ -56,6 +57,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addAdminRoutes(app, parts, add);
   addEntryRoutes(app, parts, add);
   addLedgerRoutes(app, parts, add);
+  addEraseRoutes(app, parts, add);
   addHoldRoutes(app, parts, add);
   addOutcomeRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);

@@ -34,11 +34,6 @@ const headsBody = z.strictObject({ agent: z.string().min(1) });
 const instant = z.iso.datetime({ offset: true }).optional();
 const exportBody = z.strictObject({ format: z.enum(["ndjson", "csv"]), from: instant, to: instant });
 
-const eraseBody = z.strictObject({
-  subject: z.strictObject({ type: z.string().min(1), id: z.string().min(1) }),
-  reason: z.string().min(1).max(1000),
-});
-
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
 const textAnswer = (body: string): Answer => ({
@@ -121,17 +116,6 @@ const exported =
     return jsonAnswer(201, { index: await ledger.note(command) });
   };
 
-/** Erases a person from everything but the entries, which name nobody. */
-const erase =
-  ({ guard, ledger, clock, limits }: LedgerParts): Endpoint =>
-  async (c) => {
-    const caller = await guard(c, "admin");
-    const { subject, reason } = shaped(eraseBody, await readBody(c, limits));
-    const at = clock();
-    const erased = await ledger.erase({ id: uuidv7(at), at, caller: caller.name, subject, reason });
-    return jsonAnswer(200, { erased });
-  };
-
 const policySet =
   ({ guard, ledger, noteRead }: LedgerParts): Endpoint =>
   async (c) => {
@@ -166,7 +150,6 @@ export const addLedgerRoutes = (app: Hono, parts: LedgerParts, add: Add): void =
   add(app, "get", "/v1/ledger/proof/consistency", consistency(parts));
   add(app, "post", "/v1/ledger/heads", heads(parts));
   add(app, "post", "/v1/ledger/exports", exported(parts));
-  add(app, "post", "/v1/ledger/erase", erase(parts));
   add(app, "get", "/v1/ledger/policy-sets/:digest", policySet(parts));
   add(app, "get", `${logPath}/checkpoint`, checkpoint(parts));
   add(app, "get", `${logPath}/tile/*`, tile(parts));

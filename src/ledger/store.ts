@@ -136,8 +136,14 @@ export type EraseCommand = {
   reason: string;
 };
 
-/** What an erasure came to: its entry, and how many details and accounts named the subject. */
-export type Erased = { index: number; details: number; accounts: number };
+/**
+ * Where the subject is still named, for the operator to decide on: entities by `TYPE::ID` that are the subject or refer to it,
+ * agents that it owns, what was stopped for it as an owner.
+ */
+export type Remains = { entities: string[]; agents: string[]; kills: string[] };
+
+/** What an erasure came to: its entry, how many details and accounts named the subject, and what still does. */
+export type Erased = { index: number; details: number; accounts: number; remains: Remains };
 
 /** Who wants the ends of all chains logged, to show which agent's. */
 export type HeadsCommand = { id: string; at: Micros; caller: string; agent: string };

@@ -6,7 +6,7 @@ import type { Database } from "better-sqlite3";
 import { actRecord } from "../../decision/record.ts";
 import { pseudonym } from "../../kit/id.ts";
 import { Problem } from "../../kit/problem.ts";
-import type { Erased, EraseCommand } from "../../ledger/store.ts";
+import type { Erased, EraseCommand, Remains } from "../../ledger/store.ts";
 import type { Desk } from "./desk.ts";
 
 /** Erases with the desk of this transaction. */
@@ -100,6 +100,25 @@ const createUnname = (db: Database) => {
     consumption.run(id).changes + holds.run(id).changes + delegations.run(name, type, id).changes;
 };
 
+/** What names a person and isn't the ledger's to delete: entities, the registry, what was stopped. */
+const createRemains = (db: Database): ((subject: EraseCommand["subject"]) => Remains) => {
+  const agents = db
+    .prepare<[string], string>("select id from agent where json_extract(body, '$.owner') = ? order by id")
+    .pluck();
+  const kills = db
+    .prepare<[string], string>("select id from kill where target = 'owner' and value = ? order by id")
+    .pluck();
+  return ({ type, id }) => {
+    const forms = formsOf(id);
+    const entities = db
+      .prepare<unknown[], string>(
+        `select type || '::' || id from entity where (type = ? and id = ?) or ${anyOf("body", forms)} order by type, id`,
+      )
+      .pluck();
+    return { entities: entities.all(type, id, ...forms), agents: agents.all(id), kills: kills.all(id) };
+  };
+};
+
 export const createErase = (db: Database): Erase => {
   const namesOf = db
     .prepare<[string, string], string>(
@@ -112,6 +131,7 @@ export const createErase = (db: Database): Erase => {
   const rename = createRename(db);
   const forget = createForget(db);
   const unname = createUnname(db);
+  const remains = createRemains(db);
   return (desk, command) => {
     const { id, at, caller, subject, reason } = command;
     const names = namesOf.all(subject.type, subject.id);
@@ -138,6 +158,6 @@ export const createErase = (db: Database): Erase => {
       body: JSON.stringify({ reason }),
       agents: [],
     });
-    return { index, details, accounts: accounts.length };
+    return { index, details, accounts: accounts.length, remains: remains(subject) };
   };
 };
