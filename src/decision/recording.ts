@@ -94,6 +94,8 @@ export const createRecorder = (recording: Recording, key: Uint8Array): Recorder 
       return JSON.stringify({
         ...rest,
         question: kept,
+        // Its words may be Cedar's, on a value.
+        ...(facts.refusal ? { refusal: { ...facts.refusal, detail: "" } } : {}),
         // Whole or not at all: its entities are those that what is withheld refers to.
         ...(ask && !blind ? { ask } : {}),
         withheld,
