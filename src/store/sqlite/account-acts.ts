@@ -119,17 +119,14 @@ const reporter = (db: Database): AccountActs["report"] => {
 };
 
 const granter = (db: Database): AccountActs["grant"] => {
-  const insert = db.prepare(
-    `insert into budget_grant (id, budget, account, amount, from_at, until_at, granted_by, reason, at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
   const replies = createReplies(db, "grant");
   return (desk, book, command) =>
     keyed(replies, command, () => {
       const { id, at, caller, budget, account, amount, from, until, reason } = command;
       budgetOf(book, budget);
       desk.accounts.open(budget, account);
-      insert.run(id, budget, account, amount, from, until, caller, reason, at);
+      const grant: Grant = { id, at, by: caller, budget, account, amount, from, until, reason };
+      desk.accounts.grant(grant);
       append(desk, command, {
         kind: "budget.grant",
         facts: { budget, amount, from, until },
@@ -137,7 +134,7 @@ const granter = (db: Database): AccountActs["grant"] => {
         moves: [],
         agents: [],
       });
-      return { id, at, by: caller, budget, account, amount, from, until, reason };
+      return grant;
     });
 };
 

@@ -1,7 +1,11 @@
-/** Accounts and their windows: balances as they are, and moves of consumption, inside the act's transaction. */
+/**
+ * Accounts and their windows: balances as they are, and moves of consumption, inside the act's transaction. The writer is
+ * the only one that changes them, so what it has read it remembers, and every move is made in the file and in memory.
+ */
 import type { Database, Statement } from "better-sqlite3";
 import { accountsOf } from "../../budget/account.ts";
 import type { Balance, Touch } from "../../budget/budget.ts";
+import type { Grant } from "../../budget/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
 
@@ -18,47 +22,49 @@ export type Accounts = {
   /** The accounts that touches mean, opened where they are new. `runs`: the run and those above it. */
   load: (touches: readonly Touch[], runs: readonly string[], at: Micros) => Loaded[];
   /** What the periods from one start to another, both included, come to; without the latter, to the latest. */
-  balance: (row: number, countedFrom: Micros, to?: Micros) => { used: number; held: number };
+  balance: (row: number, countedFrom: Micros, to?: Micros) => Sum;
   /** What grants add to an account's limit at an instant. */
   granted: (budget: string, account: string, at: Micros) => number;
+  grant: (grant: Grant) => void;
   /** @throws Problem `conflict` where a balance would be more than can be counted exactly */
   move: (moves: readonly Move[]) => void;
   name: (row: number) => { budget: string; account: string };
   /** The row of an account, if it was ever opened. */
   find: (budget: string, account: string) => number | undefined;
   open: (budget: string, account: string) => number;
+  /** `load` for who only looks: none is opened. */
+  look: Accounts["load"];
 };
 
+type Sum = { used: number; held: number };
+
+/** An account as it is remembered. `sums`: what its periods come to, by the start that counting begins at. */
+type Known = { row: number; budget: string; account: string; sums: (Sum & { from: Micros })[] };
+
 const rememberedMax = 50_000;
+/** Of one account: the window of now, and that of a moment ago. */
+const sumsMax = 2;
 const latest: Micros = Number.MAX_SAFE_INTEGER;
 
 /** The row of an account that was never opened, where none is to be: nothing is on it. */
 const unopened = -1;
-
-/** Accounts for who only looks: none is opened. */
-export const lookAtAccounts = (db: Database): Accounts => createAccounts(db, false);
+const nothing: Sum = { used: 0, held: 0 };
 
 type Statements = {
   find: Statement<[string, string], number>;
   insert: Statement<[string, string]>;
-  sum: Statement<[number, Micros, Micros], { used: number; held: number }>;
-  grants: Statement<[string, string, Micros, Micros], number>;
-  upsert: Statement<[number, Micros, number, number], { used: number; held: number }>;
+  sum: Statement<[number, Micros, Micros], Sum>;
+  upsert: Statement<[number, Micros, number, number], Sum>;
   named: Statement<[number], { budget: string; account: string }>;
 };
 
 const statementsOf = (db: Database): Statements => ({
   find: db.prepare<[string, string], number>("select id from account where budget = ? and name = ?").pluck(),
   insert: db.prepare("insert into account (budget, name) values (?, ?)"),
-  sum: db.prepare<[number, Micros, Micros], { used: number; held: number }>(
+  sum: db.prepare<[number, Micros, Micros], Sum>(
     "select coalesce(sum(used), 0) as used, coalesce(sum(held), 0) as held from period where account = ? and start between ? and ?",
   ),
-  grants: db
-    .prepare<[string, string, Micros, Micros], number>(
-      "select coalesce(sum(amount), 0) from budget_grant where budget = ? and account = ? and from_at <= ? and until_at > ?",
-    )
-    .pluck(),
-  upsert: db.prepare<[number, Micros, number, number], { used: number; held: number }>(
+  upsert: db.prepare<[number, Micros, number, number], Sum>(
     "insert into period (account, start, used, held) values (?, ?, ?, ?) on conflict do update set used = used + excluded.used, held = held + excluded.held returning used, held",
   ),
   named: db.prepare<[number], { budget: string; account: string }>(
@@ -66,52 +72,118 @@ const statementsOf = (db: Database): Statements => ({
   ),
 });
 
-/** `remembered` holds only rows that were committed or are written in this act: make another after a rollback. */
-export const createAccounts = (db: Database, opens = true): Accounts => {
-  const { find, insert, sum, grants, upsert, named } = statementsOf(db);
-  const remembered = new Map<string, number>();
-  const names = new Map<number, { budget: string; account: string }>();
-  const rowOf = (budget: string, account: string): number => {
-    const key = `${budget}\n${account}`;
-    const known = remembered.get(key) ?? find.get(budget, account);
-    if (known === undefined && !opens) return unopened;
-    const row = known ?? Number(insert.run(budget, account).lastInsertRowid);
-    if (remembered.size >= rememberedMax) {
-      remembered.clear();
-      names.clear();
-    }
-    remembered.set(key, row);
-    names.set(row, { budget, account });
-    return row;
-  };
+/** Most stores hold no grants, and of those that do most budgets have none. */
+const grantsOf = (db: Database): Pick<Accounts, "granted" | "grant"> => {
+  const sum = db
+    .prepare<[string, string, Micros, Micros], number>(
+      "select coalesce(sum(amount), 0) from budget_grant where budget = ? and account = ? and from_at <= ? and until_at > ?",
+    )
+    .pluck();
+  const insert = db.prepare(
+    `insert into budget_grant (id, budget, account, amount, from_at, until_at, granted_by, reason, at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const budgets = new Set(db.prepare<[], string>("select distinct budget from budget_grant").pluck().all());
   return {
-    load: (touches, runs, at) =>
+    granted: (budget, account, at) => (budgets.has(budget) ? sum.get(budget, account, at, at)! : 0),
+    grant: ({ id, budget, account, amount, from, until, by, reason, at }) => {
+      insert.run(id, budget, account, amount, from, until, by, reason, at);
+      budgets.add(budget);
+    },
+  };
+};
+
+/** What is remembered of accounts. */
+const createMemory = () => {
+  const byName = new Map<string, Known>();
+  const byRow = new Map<number, Known>();
+  return {
+    named: (budget: string, account: string): Known | undefined => byName.get(`${budget}\n${account}`),
+    row: (row: number): Known | undefined => byRow.get(row),
+    remember: (row: number, budget: string, account: string): Known => {
+      if (byRow.size >= rememberedMax) {
+        byName.clear();
+        byRow.clear();
+      }
+      const known: Known = { row, budget, account, sums: [] };
+      byName.set(`${budget}\n${account}`, known);
+      byRow.set(row, known);
+      return known;
+    },
+  };
+};
+
+/** Makes a move in the sums that count it. */
+const moveSums = (known: Known, { start, used, held }: Move): void => {
+  for (const sum of known.sums) {
+    if (start < sum.from) continue;
+    sum.used += used;
+    sum.held += held;
+  }
+  // The file still sums exactly where a number no longer does.
+  known.sums = known.sums.filter((sum) => Number.isSafeInteger(sum.used) && Number.isSafeInteger(sum.held));
+};
+
+const loadedOf = (touch: Touch, account: string, row: number, granted: number, sum: Sum): Loaded => ({
+  budget: touch.budget,
+  account,
+  unit: touch.unit,
+  mode: touch.mode,
+  limit: touch.limit + granted,
+  used: sum.used,
+  held: sum.held,
+  ...(touch.resetsAt === undefined ? {} : { resetsAt: touch.resetsAt }),
+  amount: touch.amount,
+  as: touch.as,
+  row,
+  start: touch.start,
+  touch,
+});
+
+/** What it remembers was committed or is written in this act: make another after a rollback. */
+export const createAccounts = (db: Database): Accounts => {
+  const { find, insert, sum, upsert, named } = statementsOf(db);
+  const { granted, grant } = grantsOf(db);
+  const memory = createMemory();
+  const knownOf = (budget: string, account: string): Known | undefined => {
+    const row = memory.named(budget, account) ?? find.get(budget, account);
+    return typeof row === "number" ? memory.remember(row, budget, account) : row;
+  };
+  const opened = (budget: string, account: string): Known =>
+    knownOf(budget, account) ??
+    memory.remember(Number(insert.run(budget, account).lastInsertRowid), budget, account);
+  const sumFrom = (known: Known, from: Micros): Sum => {
+    const before = known.sums.find((one) => one.from === from);
+    if (before) return before;
+    const found = { ...sum.get(known.row, from, latest)!, from };
+    known.sums = [found, ...known.sums.slice(0, sumsMax - 1)];
+    return found;
+  };
+  const load =
+    (knownFor: typeof knownOf): Accounts["load"] =>
+    (touches, runs, at) =>
       touches.flatMap((touch) =>
         accountsOf(touch, runs).map((account): Loaded => {
-          const row = rowOf(touch.budget, account);
-          const { used, held } = sum.get(row, touch.countedFrom, latest)!;
-          const granted = grants.get(touch.budget, account, at, at)!;
-          return {
-            budget: touch.budget,
-            account,
-            unit: touch.unit,
-            mode: touch.mode,
-            limit: touch.limit + granted,
-            used,
-            held,
-            ...(touch.resetsAt === undefined ? {} : { resetsAt: touch.resetsAt }),
-            amount: touch.amount,
-            as: touch.as,
-            row,
-            start: touch.start,
-            touch,
-          };
+          const known = knownFor(touch.budget, account);
+          const before = known ? sumFrom(known, touch.countedFrom) : nothing;
+          const more = granted(touch.budget, account, at);
+          return loadedOf(touch, account, known?.row ?? unopened, more, before);
         }),
-      ),
-    balance: (row, countedFrom, to = latest) => sum.get(row, countedFrom, to)!,
-    granted: (budget, account, at) => grants.get(budget, account, at, at)!,
+      );
+  return {
+    load: load(opened),
+    look: load(knownOf),
+    balance: (row, countedFrom, to) => {
+      const known = to === undefined ? memory.row(row) : undefined;
+      if (!known) return sum.get(row, countedFrom, to ?? latest)!;
+      const { used, held } = sumFrom(known, countedFrom);
+      return { used, held };
+    },
+    granted,
+    grant,
     move: (moves) => {
-      for (const { row, start, used, held } of moves) {
+      for (const move of moves) {
+        const { row, start, used, held } = move;
         if (used === 0 && held === 0) continue;
         const now = upsert.get(row, start, used, held)!;
         // Beyond it sums are no longer exact, and a sum that overflows would fail whoever asks next.
@@ -119,10 +191,12 @@ export const createAccounts = (db: Database, opens = true): Accounts => {
           throw new Problem("conflict", "the account would hold more than can be counted", {
             field: "amounts",
           });
+        const known = memory.row(row);
+        if (known) moveSums(known, move);
       }
     },
-    name: (row) => names.get(row) ?? named.get(row)!,
+    name: (row) => memory.row(row) ?? named.get(row)!,
     find: (budget, account) => find.get(budget, account),
-    open: rowOf,
+    open: (budget, account) => opened(budget, account).row,
   };
 };

@@ -63,7 +63,10 @@ const partsOf = (db: Database, tell: (alert: Alert) => void, next: number): Part
       accounts.move(moves);
       return moves
         .filter(({ used, held }) => used !== 0 || held !== 0)
-        .map(({ row, start, used, held }) => ({ ...accounts.name(row), start, used, held }));
+        .map(({ row, start, used, held }) => {
+          const { budget, account } = accounts.name(row);
+          return { budget, account, start, used, held };
+        });
     },
     consumed: (index, at, used, whose) => {
       const { agent, user, team, org, run, model, tool } = whose;

@@ -15,7 +15,8 @@ export const createPseudonyms = (db: Database): Pseudonyms => {
   const insert = db.prepare("insert into pseudonym (name, kind, type, id) values (?, ?, ?, ?)");
   const remembered = new Map<string, string>();
   return (kind, type, id) => {
-    const key = JSON.stringify([kind, type, id]);
+    // The length tells where the type ends, whatever is in it.
+    const key = `${kind} ${type.length} ${type} ${id}`;
     const known = remembered.get(key) ?? find.get(kind, type, id);
     const name = known ?? pseudonym();
     if (known === undefined) insert.run(name, kind, type, id);

@@ -55,26 +55,59 @@ const memoryOf = (db: Database): Runs["remember"] => {
   };
 };
 
-export const createRuns = (db: Database): Runs => {
+const rememberedMax = 10_000;
+
+/** Runs as rows, remembered from one question to the next: only the writer changes them. */
+const createRows = (db: Database) => {
   const find = db.prepare<[string], Row>("select * from run where id = ?");
   const insert = db.prepare(
     "insert into run (id, caller, agent, parent, started_at, depth) values (?, ?, ?, ?, ?, ?)",
   );
+  const count = db.prepare("update run set calls = calls + ?, usd_micros = usd_micros + ? where id = ?");
+  const remembered = new Map<string, Row>();
+  const remember = (row: Row): Row => {
+    if (remembered.size >= rememberedMax) remembered.clear();
+    remembered.set(row.id, row);
+    return row;
+  };
+  const rowOf = (id: string): Row | undefined => {
+    const known = remembered.get(id);
+    if (known) return known;
+    const row = find.get(id);
+    return row && remember(row);
+  };
+  return {
+    find: rowOf,
+    insert: ({ id, caller, agent, parent, at, depth }: RunClaim & { depth: number }): void => {
+      insert.run(id, caller, agent, parent ?? null, at, depth);
+    },
+    count: (id: string, calls: number, usdMicros: number): void => {
+      count.run(calls, usdMicros, id);
+      const row = remembered.get(id);
+      if (!row) return;
+      row.calls += calls;
+      row.usd_micros += usdMicros;
+    },
+  };
+};
+
+/** What it remembers was committed or is written in this act: make another after a rollback. */
+export const createRuns = (db: Database): Runs => {
+  const rows = createRows(db);
   const rank = db
     .prepare<[string, number, number, string], number>(
       "select count(*) from run where parent = ? and (started_at < ? or (started_at = ? and id <= ?))",
     )
     .pluck();
-  const count = db.prepare("update run set calls = calls + ?, usd_micros = usd_micros + ? where id = ?");
   const recent = db.prepare<[string], { n: number; fingerprint: string; at: number }>(
     `select n, fingerprint, at from recent_question where run = ? order by n desc limit ${recentMax}`,
   );
   const lineage = (id: string): string[] => {
     const found = [id];
     for (
-      let row = find.get(id);
+      let row = rows.find(id);
       row !== undefined && row.parent !== null && found.length < lineageMax;
-      row = find.get(row.parent)
+      row = rows.find(row.parent)
     ) {
       if (found.includes(row.parent)) break;
       found.push(row.parent);
@@ -83,10 +116,11 @@ export const createRuns = (db: Database): Runs => {
   };
   return {
     bind: ({ id, caller, agent, parent, at }) => {
-      const row = find.get(id);
+      const row = rows.find(id);
       if (!row) {
-        const above = parent === undefined ? undefined : find.get(parent);
-        insert.run(id, caller, agent, parent ?? null, at, parent === undefined ? 0 : (above?.depth ?? 0) + 1);
+        const above = parent === undefined ? undefined : rows.find(parent);
+        const depth = parent === undefined ? 0 : (above?.depth ?? 0) + 1;
+        rows.insert({ id, caller, agent, at, depth, ...(parent === undefined ? {} : { parent }) });
         return {};
       }
       if (row.caller !== caller) return { differs: "caller" };
@@ -94,17 +128,17 @@ export const createRuns = (db: Database): Runs => {
       // Said once is enough; said otherwise is a contradiction.
       return parent === undefined || row.parent === parent ? {} : { differs: "parent_run" };
     },
-    known: (id) => find.get(id) !== undefined,
+    known: (id) => rows.find(id) !== undefined,
     begunBy: counterOfBegun(db),
     lineage,
     state: (run, at) => {
-      const row = find.get(run);
+      const row = rows.find(run);
       return {
         startedAt: row?.started_at ?? at,
         calls: row?.calls ?? 0,
         // Money spent in a run is spent in those above it, too: the one that has spent most comes up against the cap first.
         usdMicros:
-          run === undefined ? 0 : Math.max(...lineage(run).map((id) => find.get(id)?.usd_micros ?? 0)),
+          run === undefined ? 0 : Math.max(...lineage(run).map((id) => rows.find(id)?.usd_micros ?? 0)),
         children:
           row === undefined || row.parent === null
             ? 0
@@ -115,7 +149,7 @@ export const createRuns = (db: Database): Runs => {
     },
     remember: memoryOf(db),
     count: (run, calls, usdMicros) => {
-      for (const id of lineage(run)) count.run(id === run ? calls : 0, usdMicros, id);
+      for (const id of lineage(run)) rows.count(id, id === run ? calls : 0, usdMicros);
     },
   };
 };

@@ -6,7 +6,6 @@ import { searchRecord } from "../../decision/record.ts";
 import type { Bound, SearchCommand } from "../../decision/store.ts";
 import { detailCommitment } from "../../ledger/entry.ts";
 import { freshBytes } from "../../kit/random.ts";
-import { lookAtAccounts } from "./accounts.ts";
 import { agentNames, asStands, faultOf, judgeFresh, loadAccounts } from "./decide.ts";
 import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
@@ -18,9 +17,14 @@ export type TryOut = {
   balances: (desk: Desk, body: string) => Balances;
 };
 
+/** The desk for who opens no account. */
+const lookingFrom = (desk: Desk): Desk => ({
+  ...desk,
+  accounts: { ...desk.accounts, load: desk.accounts.look },
+});
+
 /** A decider that only looks. `warn` hears of judgements that threw. */
 export const createTryOut = (db: Database, bound: Bound, warn: (warning: string) => void): TryOut => {
-  const accounts = lookAtAccounts(db);
   const tryOne = (desk: Desk, body: string): Verdict => {
     try {
       const { facts } = asStands(desk, bound, body);
@@ -33,7 +37,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
   };
   return {
     all: (desk, bodies) => {
-      const looking: Desk = { ...desk, accounts };
+      const looking = lookingFrom(desk);
       // Whatever a trial might write is refused by the database itself.
       db.pragma("query_only = on");
       try {
@@ -44,7 +48,7 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
     },
     balances: (desk, body) => {
       const { facts } = asStands(desk, bound, body);
-      const loaded = loadAccounts({ ...desk, accounts }, facts);
+      const loaded = loadAccounts(lookingFrom(desk), facts);
       return loaded.map(({ row: _row, start: _start, touch: _touch, ...balance }) => balance);
     },
   };
