@@ -8,7 +8,7 @@ export const soleAccount = "all";
 export const accountsMax = 48;
 
 const escaped = (value: string): string =>
-  value.replaceAll(/[%,]/g, (found) => (found === "%" ? "%25" : "%2C"));
+  /[%,]/.test(value) ? value.replaceAll(/[%,]/g, (found) => (found === "%" ? "%25" : "%2C")) : value;
 
 /** The name of an account: `agent:ID`, or `agent:ID,model:ID`; `,` and `%` inside a value are percent-encoded. */
 export const accountName = (per: readonly string[], values: readonly string[]): string =>
@@ -17,11 +17,14 @@ export const accountName = (per: readonly string[], values: readonly string[]): 
     : per.map((name, position) => `${name}:${escaped(values[position]!)}`).join(",");
 
 /** All combinations, one value of each list. */
-const combinations = (lists: readonly (readonly string[])[]): string[][] =>
-  lists.reduce<string[][]>(
+const combinations = (lists: readonly (readonly string[])[]): string[][] => {
+  const [only, ...others] = lists;
+  if (only && others.length === 0) return only.map((value) => [value]);
+  return lists.reduce<string[][]>(
     (heads, list) => heads.flatMap((head) => list.map((value) => [...head, value])),
     [[]],
   );
+};
 
 /**
  * The accounts of a touch. `runs` are the question's run and the runs above it: a run's consumption is its parents' too.

@@ -4,6 +4,7 @@ import type { Clock } from "../kit/clock.ts";
 import { uuidv7 } from "../kit/id.ts";
 import { Problem } from "../kit/problem.ts";
 import { callerRefusal } from "./caller-refusal.ts";
+import { factsText } from "./facts-text.ts";
 import type { ChainRules } from "./chain.ts";
 import { type Identified, identifier, identifyAll, type Item } from "./identify.ts";
 import { type Asker, prepare, type World } from "./prepare.ts";
@@ -99,7 +100,7 @@ const factsWith =
     });
     const refused = callerRefusal(asker.caller, facts);
     if (refused) throw refused;
-    return JSON.stringify(seal(facts));
+    return factsText(seal(facts));
   };
 
 /** A decider over a store and a world. */

@@ -11,6 +11,7 @@ import { Problem } from "../kit/problem.ts";
 import { threadUrl } from "../kit/thread.ts";
 import type { LedgerStore } from "../ledger/store.ts";
 import { budgetFacts } from "./budget-facts.ts";
+import { factsText } from "./facts-text.ts";
 import type { ChainRules } from "./chain.ts";
 import { type Asker, prepare } from "./prepare.ts";
 import type { Balances, Facts, Question, Verdict } from "./question.ts";
@@ -92,7 +93,7 @@ export const createExplainer = ({ store, worlds, clock, config, rules }: Explain
           rules,
         });
         const facts: Facts = { ...gathered, dryRun: true };
-        const body = JSON.stringify(facts);
+        const body = factsText(facts);
         const balances = await store.balancesOf(body);
         const [verdict] = await store.tryOut([body]);
         if (!facts.ask || facts.refusal) return { facts, verdict: verdict!, balances, met: [] };

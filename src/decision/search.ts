@@ -11,6 +11,7 @@ import type { Problem } from "../kit/problem.ts";
 import type { Verify } from "../identity/verification.ts";
 import { callerRefusal } from "./caller-refusal.ts";
 import { type Candidates, candidatesOf, type Query, questionOf } from "./candidates.ts";
+import { factsText } from "./facts-text.ts";
 import type { ChainRules } from "./chain.ts";
 import { type Identified, identifier } from "./identify.ts";
 import { type Asker, prepare, type World } from "./prepare.ts";
@@ -116,7 +117,7 @@ const slice = (
     if (!ahead.possible(name)) continue;
     const facts = gather(name);
     if (facts.refusal || callerRefusal(scan.asker.caller, facts)) continue;
-    asked.push({ name, facts: JSON.stringify(facts) });
+    asked.push({ name, facts: factsText(facts) });
     if (performance.now() > until) break;
   }
   return asked;

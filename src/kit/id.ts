@@ -12,11 +12,8 @@ export const uuidv7 = (at: Micros): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 };
 
-/** Whoever knows it may use what it names: 144 random bits, behind the instant, so that rows of one time are neighbours. */
-export const secretName = (prefix: string, at: Micros): string =>
-  `${prefix}_${Math.floor(at / 1000)
-    .toString(16)
-    .padStart(12, "0")}${freshBytes(18).toString("base64url")}`;
+/** 144 random bits as text: whoever knows them may use what they name. */
+export const secret = (): string => freshBytes(18).toString("base64url");
 
 /** A random 128-bit name that stands for something the ledger must not name. */
 export const pseudonym = (): string => `p_${freshBytes(16).toString("base64url")}`;

@@ -85,10 +85,6 @@ const common = {
 /** What decided: by digests. */
 const decidedBy = { policy_set: text, entities: text, config: text };
 
-/** How surely it is known who acts, and the subject where that differs. */
-const assurance = z.enum(["asserted", "bearer", "proof"]);
-const assurances = { assurance, subject_assurance: assurance.optional() };
-
 const hold = {
   decision: text,
   state: z.enum(["open", "settled", "released", "lapsed"]),
@@ -145,7 +141,6 @@ const kinds: Record<EntryKind, z.ZodRawShape> = {
     reason: text,
     policies: names,
     ...decidedBy,
-    ...assurances,
     engine: z.enum(["reference", "checked", "compiled"]),
     batch: text.optional(),
     item: count.optional(),
@@ -168,7 +163,6 @@ const kinds: Record<EntryKind, z.ZodRawShape> = {
     complete: z.boolean(),
     digest: hash,
     ...decidedBy,
-    ...assurances,
     run: pseudonym.optional(),
   },
   outcome: {

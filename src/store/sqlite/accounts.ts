@@ -54,7 +54,6 @@ type Statements = {
   find: Statement<[string, string], number>;
   insert: Statement<[string, string]>;
   sum: Statement<[number, Micros, Micros], Sum>;
-  upsert: Statement<[number, Micros, number, number], Sum>;
   named: Statement<[number], { budget: string; account: string }>;
 };
 
@@ -64,13 +63,31 @@ const statementsOf = (db: Database): Statements => ({
   sum: db.prepare<[number, Micros, Micros], Sum>(
     "select coalesce(sum(used), 0) as used, coalesce(sum(held), 0) as held from period where account = ? and start between ? and ?",
   ),
-  upsert: db.prepare<[number, Micros, number, number], Sum>(
-    "insert into period (account, start, used, held) values (?, ?, ?, ?) on conflict do update set used = used + excluded.used, held = held + excluded.held returning used, held",
-  ),
   named: db.prepare<[number], { budget: string; account: string }>(
     "select budget, name as account from account where id = ?",
   ),
 });
+
+/** Moves so many windows at once; gives how many of them it moved: not those that would hold more than is counted exactly. */
+const moverOf = (db: Database): ((moves: readonly Move[]) => number) => {
+  const statements = new Map<number, Statement<[number[]]>>();
+  const max = Number.MAX_SAFE_INTEGER;
+  const statementFor = (moves: number): Statement<[number[]]> => {
+    const known = statements.get(moves);
+    if (known) return known;
+    const rows = Array.from({ length: moves }, () => "(?, ?, ?, ?)").join(", ");
+    const made = db.prepare<[number[]]>(
+      `insert into period (account, start, used, held) values ${rows}
+       on conflict do update set used = used + excluded.used, held = held + excluded.held
+       where used + excluded.used between -${max} and ${max} and held + excluded.held between -${max} and ${max}`,
+    );
+    statements.set(moves, made);
+    return made;
+  };
+  return (moves) =>
+    statementFor(moves.length).run(moves.flatMap(({ row, start, used, held }) => [row, start, used, held]))
+      .changes;
+};
 
 /** Most stores hold no grants, and of those that do most budgets have none. */
 const grantsOf = (db: Database): Pick<Accounts, "granted" | "grant"> => {
@@ -142,7 +159,8 @@ const loadedOf = (touch: Touch, account: string, row: number, granted: number, s
 
 /** What it remembers was committed or is written in this act: make another after a rollback. */
 export const createAccounts = (db: Database): Accounts => {
-  const { find, insert, sum, upsert, named } = statementsOf(db);
+  const { find, insert, sum, named } = statementsOf(db);
+  const movePeriods = moverOf(db);
   const { granted, grant } = grantsOf(db);
   const memory = createMemory();
   const knownOf = (budget: string, account: string): Known | undefined => {
@@ -182,16 +200,15 @@ export const createAccounts = (db: Database): Accounts => {
     granted,
     grant,
     move: (moves) => {
-      for (const move of moves) {
-        const { row, start, used, held } = move;
-        if (used === 0 && held === 0) continue;
-        const now = upsert.get(row, start, used, held)!;
-        // Beyond it sums are no longer exact, and a sum that overflows would fail whoever asks next.
-        if (!Number.isSafeInteger(now.used) || !Number.isSafeInteger(now.held))
-          throw new Problem("conflict", "the account would hold more than can be counted", {
-            field: "amounts",
-          });
-        const known = memory.row(row);
+      const real = moves.filter(({ used, held }) => used !== 0 || held !== 0);
+      if (real.length === 0) return;
+      // Beyond it sums are no longer exact, and a sum that overflows would fail whoever asks next.
+      if (movePeriods(real) !== real.length)
+        throw new Problem("conflict", "the account would hold more than can be counted", {
+          field: "amounts",
+        });
+      for (const move of real) {
+        const known = memory.row(move.row);
         if (known) moveSums(known, move);
       }
     },

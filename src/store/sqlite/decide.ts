@@ -4,6 +4,7 @@ import type { Admission } from "../../budget/admit.ts";
 import type { Balance, Consumption, Demand } from "../../budget/budget.ts";
 import { countedUnits } from "../../budget/budget.ts";
 import { balancesAfter, boughtBy, denialOf, finishedDenial, refusedBy } from "../../decision/admitted.ts";
+import { factsText, readFacts } from "../../decision/facts-text.ts";
 import type { Decided, Facts, Refusal, Verdict } from "../../decision/question.ts";
 import { recordOf } from "../../decision/record.ts";
 import type { Act, Bound } from "../../decision/store.ts";
@@ -15,7 +16,7 @@ import { delegationRefusal } from "./delegations.ts";
 import { agentIds, killRefusal } from "./kills.ts";
 import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
-import { secretName } from "../../kit/id.ts";
+import { holdId } from "./holds.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import { runawayFound, runFound } from "./run-rules.ts";
 import type { Crossing } from "./told.ts";
@@ -64,10 +65,10 @@ const debit = (
     const amounts = Object.fromEntries(
       Object.entries(admission.amounts).filter(([unit]) => !countedUnits.has(unit)),
     );
-    // Whoever knows the id may settle, where callers aren't told apart: it can't be guessed.
-    const id = secretName("hold", facts.at);
+    const index = desk.append.next();
+    const id = holdId(index);
     const expiresAt = facts.at + demand.holdTtlMs * 1000;
-    desk.holds.insert({
+    desk.holds.insert(index, {
       id,
       decision: facts.id,
       caller: facts.caller,
@@ -247,10 +248,10 @@ const withoutProof = ({ identity, ...facts }: Facts): Facts => ({
 
 /** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
 export const asStands = (desk: Desk, bound: Bound, body: string): { facts: Facts; body: string } => {
-  const asked = JSON.parse(body) as Facts;
+  const asked = readFacts(body);
   const foreign = keyRefusal(desk.agentKeys, asked);
   const facts = foreign ? withoutProof(asked) : asked;
-  if (facts.refusal) return { facts, body: foreign ? JSON.stringify(facts) : body };
+  if (facts.refusal) return { facts, body: foreign ? factsText(facts) : body };
   const refusal =
     statusRefusal(desk, facts) ??
     killRefusal(desk, facts) ??
@@ -260,7 +261,7 @@ export const asStands = (desk: Desk, bound: Bound, body: string): { facts: Facts
   const { ask: _ask, demand: _demand, ...rest } = facts;
   // Whoever bears no valid key is not the one who asked before: its denial is its own.
   const refused: Facts = { ...(foreign ? withoutKey(rest) : rest), refusal };
-  return { facts: refused, body: JSON.stringify(refused) };
+  return { facts: refused, body: factsText(refused) };
 };
 
 /** What may be said of an error that a question caused. */
@@ -297,7 +298,7 @@ const deciderOfOne = (
       warn(faultOf(bound, error));
       desk.renew(next);
       const verdict = denialOf("policy_error", "the judgement failed");
-      return write(desk, withoutKey(JSON.parse(body) as Facts), body, { verdict, ...nothing });
+      return write(desk, withoutKey(readFacts(body)), body, { verdict, ...nothing });
     }
   };
 };

@@ -3,6 +3,7 @@ import type { Database } from "better-sqlite3";
 import type { Facts } from "../../decision/question.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import type { EntryFilter, EntryShown, EntryView } from "../../ledger/store.ts";
+import { holdOfDecision } from "./holds.ts";
 import { findEntries } from "./entry-search.ts";
 
 type Row = { idx: number; leaf: Buffer; leaf_hash: Buffer; body: string | null };
@@ -136,7 +137,7 @@ const viewOf = (row: Row, lookup: Lookup): EntryView => {
 
 const lookupOf = (db: Database): Lookup => {
   const find = db.prepare<[string], Name>("select type, id from pseudonym where name = ?");
-  const holdOf = db.prepare<[string], string>("select id from hold where decision = ?").pluck();
+  const holdOf = db.prepare<[string], string>(holdOfDecision).pluck();
   return { named: (p) => find.get(p), holdOf: (decision) => holdOf.get(decision) };
 };
 

@@ -5,13 +5,30 @@ import type { Hold, HoldLine } from "../../budget/hold.ts";
 import type { Price } from "../../budget/prices.ts";
 import type { Dimensions } from "../../decision/question.ts";
 import { assert } from "../../kit/assert.ts";
+import { secret } from "../../kit/id.ts";
 import type { Micros } from "../../kit/clock.ts";
 
 /** A hold, and whose consumption it is. */
 export type KeptHold = Hold & { dimensions: Dimensions; agents: string[] };
 
+/**
+ * The id of a hold of the decision whose entry has this index: it says where the row is. Whoever knows it may settle,
+ * where callers aren't told apart, so it can't be guessed.
+ */
+export const holdId = (index: number): string => `hold_${index.toString(36)}_${secret()}`;
+
+/** Where the row of an id is, if the id is of this form. */
+const indexIn = (id: string): number | undefined => {
+  const [, digits] = /^hold_([0-9a-z]{1,10})_/.exec(id) ?? [];
+  return digits === undefined ? undefined : Number.parseInt(digits, 36);
+};
+
+/** The id of the hold of a decision. */
+export const holdOfDecision = "select h.id from entry e join hold h on h.n = e.idx where e.id = ?";
+
 export type Holds = {
-  insert: (hold: KeptHold) => void;
+  /** `index`: that of the decision's entry. */
+  insert: (index: number, hold: KeptHold) => void;
   find: (id: string) => KeptHold | undefined;
   update: (hold: Hold) => void;
   /** Ids of open holds whose time is over. */
@@ -24,6 +41,7 @@ export type Holds = {
 };
 
 type Row = {
+  n: number;
   id: string;
   decision: string;
   caller: string;
@@ -117,24 +135,30 @@ const openHolds = (db: Database): Pick<Holds, "openOfAgents" | "openOfRun"> => {
 
 export const createHolds = (db: Database): Holds => {
   const insert = db.prepare(
-    `insert into hold (id, decision, caller, state, created_at, expires_at, amounts, settled, priced, dimensions, agents, run, lines)
-     values (?, ?, ?, 'open', ?, ?, ?, '{}', ?, ?, ?, ?, ?)`,
+    `insert into hold (n, id, decision, caller, state, created_at, expires_at, amounts, settled, priced, dimensions, agents, run, lines)
+     values (?, ?, ?, ?, 'open', ?, ?, ?, '{}', ?, ?, ?, ?, ?)`,
   );
-  const find = db.prepare<[string], Row>("select * from hold where id = ?");
+  const find = db.prepare<[number, string], Row>("select * from hold where n = ? and id = ?");
+  const findBefore = db.prepare<[string], Row>("select * from hold where id = ? and before = 1");
+  const rowOf = (id: string): Row | undefined => {
+    const index = indexIn(id);
+    return (index === undefined ? undefined : find.get(index, id)) ?? findBefore.get(id);
+  };
   const update = db.prepare(
-    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ?, lines = ? where id = ?",
+    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ?, lines = ? where n = ?",
   );
   const expired = db
     .prepare<[Micros, number], string>(
       "select id from hold where state = 'open' and expires_at <= ? order by expires_at limit ?",
     )
     .pluck();
-  const ofDecision = db.prepare<[string], string>("select id from hold where decision = ?").pluck();
+  const ofDecision = db.prepare<[string], string>(holdOfDecision).pluck();
   return {
-    insert: (hold) => {
+    insert: (index, hold) => {
       const { id, decision, caller, createdAt, expiresAt, amounts, price, dimensions, agents, run, lines } =
         hold;
       insert.run(
+        index,
         id,
         decision,
         caller,
@@ -149,7 +173,7 @@ export const createHolds = (db: Database): Holds => {
       );
     },
     find: (id) => {
-      const row = find.get(id);
+      const row = rowOf(id);
       return row && holdOf(row);
     },
     update: ({ id, state, expiresAt, amounts, settled, late, overrun, frozen, lines }) => {
@@ -162,7 +186,7 @@ export const createHolds = (db: Database): Holds => {
         overrun ? 1 : 0,
         frozen ? 1 : 0,
         linesText(lines),
-        id,
+        rowOf(id)!.n,
       );
     },
     expired: (at, limit) => expired.all(at, limit),

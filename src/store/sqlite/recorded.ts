@@ -5,6 +5,7 @@
 import Sqlite, { type Database } from "better-sqlite3";
 import { accountsOf } from "../../budget/account.ts";
 import type { Balance, Touch } from "../../budget/budget.ts";
+import { readFacts } from "../../decision/facts-text.ts";
 import type { Facts, Reason } from "../../decision/question.ts";
 import type { RecordedAct, RecordedDecision, RecordedFilter, RecordedReader } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
@@ -177,7 +178,7 @@ function* actsOf(db: Database, filter: RecordedFilter): Generator<RecordedAct> {
     const isWanted = row.idx >= first && row.at >= from && row.at < to;
     // Of a batch all are needed: each may have seen what those before it debited.
     if (row.kind === "decision" && (isWanted || batch !== undefined)) {
-      const facts = row.body === null ? undefined : (JSON.parse(row.body) as Facts);
+      const facts = row.body === null ? undefined : readFacts(row.body);
       const name = { index: row.idx, id: row.id };
       if (facts && !facts.blind && (batch === undefined || batch !== obscured)) {
         decisions.push(recordedOf(row, rec, facts, past.balances(facts)));

@@ -7,7 +7,7 @@ import { agentKeyTables, agentTables, delegationTables } from "./schema-agents.t
 import { contentsTables } from "./schema-contents.ts";
 import { facetTables } from "./schema-facets.ts";
 import { entityTables } from "./schema-entities.ts";
-import { holdLines } from "./schema-holds.ts";
+import { holdLines, holdRows } from "./schema-holds.ts";
 import { outcomeTables } from "./schema-outcomes.ts";
 import { proofTables } from "./schema-proofs.ts";
 import { runIndices } from "./schema-runs.ts";
@@ -236,6 +236,7 @@ export const steps: readonly string[] = [
   contentsTables,
   holdLines,
   runIndices,
+  holdRows,
 ];
 
 /** The version that `migrate` leads to. */

@@ -28,6 +28,15 @@ export type Told = {
   tell: (alert: Alert) => void;
 };
 
+/** Whether the use has reached a percentage of the limit. */
+const isReached = (used: number, limit: number, percent: number): boolean => {
+  if (limit <= 0 || used < 0) return false;
+  const [part, whole] = [used * 100, percent * limit];
+  return Number.isSafeInteger(part) && Number.isSafeInteger(whole)
+    ? part >= whole
+    : BigInt(used) * 100n >= BigInt(percent) * BigInt(limit);
+};
+
 const dataOf = ({ budget, account, unit, start, limit, used }: Crossing): Alert["data"] => ({
   budget,
   account,
@@ -101,8 +110,7 @@ export const createTold = (db: Database, tell: (alert: Alert) => void): Told => 
       tellBurn(crossing);
       const { budget, account, unit, start, limit, used, alerts, at } = crossing;
       for (const threshold of alerts) {
-        const reached = limit > 0 && BigInt(used) * 100n >= BigInt(threshold) * BigInt(limit);
-        if (!reached || !once(crossing, String(threshold))) continue;
+        if (!isReached(used, limit, threshold) || !once(crossing, String(threshold))) continue;
         tell({
           id: alertId("budget.threshold", [budget, account, start, threshold, limit]),
           type: "budget.threshold",

@@ -1,0 +1,42 @@
+/** Facts as text: what the budgets of a question have in common is said once, for every byte is parsed, hashed and kept. */
+import type { Demand, Touch } from "../budget/budget.ts";
+import type { Facts } from "./question.ts";
+
+/** A demand as text holds it: what all touches share, and what each has beside it. Older texts share nothing. */
+type DemandText = Omit<Demand, "touches"> & { shared?: Partial<Touch>; touches: Partial<Touch>[] };
+
+const isSame = (one: unknown, other: unknown): boolean =>
+  one === other ||
+  (Array.isArray(one) && Array.isArray(other) && JSON.stringify(one) === JSON.stringify(other));
+
+const shorten = (demand: Demand): DemandText => {
+  const [first, ...others] = demand.touches;
+  if (first === undefined || others.length === 0) return demand;
+  const shared: Partial<Touch> = Object.fromEntries(
+    Object.entries(first).filter(([name, value]) =>
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a name of its own
+      others.every((other) => isSame(value, other[name as keyof Touch])),
+    ),
+  );
+  const touches = demand.touches.map((touch) =>
+    Object.fromEntries(Object.entries(touch).filter(([name]) => !Object.hasOwn(shared, name))),
+  );
+  return { ...demand, shared, touches };
+};
+
+const restore = ({ shared, touches, ...demand }: DemandText): Demand => ({
+  ...demand,
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `shorten` took out what is put in again
+  touches: touches.map((touch) => ({ ...shared, ...touch })) as Touch[],
+});
+
+/** The text of facts, as acts and details hold it. */
+export const factsText = (facts: Facts): string =>
+  JSON.stringify(facts.demand ? { ...facts, demand: shorten(facts.demand) } : facts);
+
+/** Facts from their text, of this version or an earlier one. */
+export const readFacts = (text: string): Facts => {
+  const facts = JSON.parse(text) as Facts;
+  if (facts.demand) facts.demand = restore(facts.demand);
+  return facts;
+};
