@@ -11,15 +11,16 @@ import type {
 } from "../../budget/store.ts";
 import { actRecord } from "../../decision/record.ts";
 import type { JsonObject } from "../../kit/json.ts";
+import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import { accountViewOf } from "./account-views.ts";
-import type { NamedMove } from "./accounts.ts";
+import type { Move, NamedMove } from "./accounts.ts";
 import type { Desk } from "./desk.ts";
 import type { Book } from "./hold-acts.ts";
 import { createReplies, type Replies } from "./replies.ts";
 import type { Budget } from "../../budget/budget.ts";
-import { periodAt } from "../../budget/window.ts";
+import { countedFrom, periodAt } from "../../budget/window.ts";
 
 export type AccountActs = {
   report: (desk: Desk, command: UsageCommand) => UsageView;
@@ -138,6 +139,35 @@ const granter = (db: Database): AccountActs["grant"] => {
     });
 };
 
+/** More windows than this no entry tells of. */
+const correctedMax = 48;
+
+/**
+ * What a correction moves. More is used now; less was used when it was used: what is taken back leaves a rolling window
+ * with the use it corrects, the oldest first, so that it never makes room that isn't there.
+ */
+const correction = (desk: Desk, { window }: Budget, row: number, amount: number, at: Micros): Move[] => {
+  if (window.kind !== "rolling" || amount >= 0)
+    return [{ row, start: periodAt(window, at).start, used: amount, held: 0 }];
+  let left = -amount;
+  const moves: Move[] = [];
+  for (const { start, used } of desk.accounts.used(row, countedFrom(window, at))) {
+    if (left === 0) break;
+    const taken = Math.min(left, used);
+    moves.push({ row, start, used: -taken, held: 0 });
+    left -= taken;
+  }
+  if (moves.length > correctedMax)
+    throw new Problem(
+      "conflict",
+      `that was used at more than ${correctedMax} times: take back less at once`,
+      {
+        field: "amount",
+      },
+    );
+  return moves;
+};
+
 const adjuster = (db: Database): AccountActs["adjust"] => {
   const replies = createReplies(db, "adjust");
   return (desk, book, command) =>
@@ -152,8 +182,7 @@ const adjuster = (db: Database): AccountActs["adjust"] => {
       const { used } = accountViewOf(desk.accounts, budget, account, row, at);
       if (used + amount < 0 || !Number.isSafeInteger(used + amount))
         throw new Problem("conflict", `${used} are used, so ${amount} can't be added`, { field: "amount" });
-      const { start } = periodAt(budget.window, at);
-      const moves = desk.apply([{ row, start, used: amount, held: 0 }]);
+      const moves = desk.apply(correction(desk, budget, row, amount, at));
       append(desk, command, {
         kind: "budget.adjust",
         facts: { budget: name, unit, amount },

@@ -23,6 +23,8 @@ export type Accounts = {
   load: (touches: readonly Touch[], runs: readonly string[], at: Micros) => Loaded[];
   /** What the periods from one start to another, both included, come to; without the latter, to the latest. */
   balance: (row: number, countedFrom: Micros, to?: Micros) => Sum;
+  /** What is used in each period from a start on, oldest first, where it is more than nothing. */
+  used: (row: number, countedFrom: Micros) => { start: Micros; used: number }[];
   /** What grants add to an account's limit at an instant. */
   granted: (budget: string, account: string, at: Micros) => number;
   grant: (grant: Grant) => void;
@@ -161,6 +163,9 @@ const loadedOf = (touch: Touch, account: string, row: number, granted: number, s
 export const createAccounts = (db: Database): Accounts => {
   const { find, insert, sum, named } = statementsOf(db);
   const movePeriods = moverOf(db);
+  const used = db.prepare<[number, Micros], { start: Micros; used: number }>(
+    "select start, used from period where account = ? and start >= ? and used > 0 order by start",
+  );
   const { granted, grant } = grantsOf(db);
   const memory = createMemory();
   const knownOf = (budget: string, account: string): Known | undefined => {
@@ -197,6 +202,7 @@ export const createAccounts = (db: Database): Accounts => {
       const { used, held } = sumFrom(known, countedFrom);
       return { used, held };
     },
+    used: (row, countedFrom) => used.all(row, countedFrom),
     granted,
     grant,
     move: (moves) => {

@@ -393,6 +393,36 @@ describe("modes, grants, corrections", () => {
     expect(counter.ask(usd(1)).reason).toBe("budget_exhausted");
   });
 
+  test("what is taken back from a rolling window leaves it with the use it corrects", () => {
+    const rolling = { kind: "rolling", lengthMs: 86_400_000, buckets: 24 } as const;
+    const counter = counterOf(budgetOf("agent-usd", { window: rolling }));
+    counter.usage("early", usd(60));
+    counter.now += 5 * hour;
+    counter.usage("late", usd(30));
+    counter.now += 5 * hour;
+    expect(() => counter.adjust("agent-usd", leaf, -91)).toThrow("conflict");
+    expect(counter.adjust("agent-usd", leaf, -50)).toMatchObject({ used: 40 });
+    expect(counter.adjust("agent-usd", leaf, -15)).toMatchObject({ used: 25 });
+    expect(counter.ledger.auditBalances()).toEqual([]);
+    counter.now += 16 * hour;
+    // The early use and what was taken back of it are over: of the late use 25 are left.
+    expect(counter.account("agent-usd", leaf)).toMatchObject({ used: 25 });
+    expect(counter.ask(usd(76)).reason).toBe("budget_exhausted");
+    expect(counter.ask(usd(75)).decision).toBe(true);
+  });
+
+  test("a correction of a rolling window that would move too many of its buckets is refused whole", () => {
+    const rolling = { kind: "rolling", lengthMs: 86_400_000, buckets: 96 } as const;
+    const counter = counterOf(budgetOf("agent-usd", { window: rolling }));
+    for (let n = 0; n < 60; n++) {
+      counter.usage(`u${n}`, usd(1));
+      counter.now += 15 * minute;
+    }
+    expect(() => counter.adjust("agent-usd", leaf, -49)).toThrow("take back less at once");
+    expect(counter.account("agent-usd", leaf)).toMatchObject({ used: 60 });
+    expect(counter.adjust("agent-usd", leaf, -48)).toMatchObject({ used: 12 });
+  });
+
   test("usage without a hold counts on every account of the chain, whatever the limits", () => {
     const counter = counterOf(...hierarchy);
     counter.ask(inRun("r1", 1));
@@ -464,6 +494,20 @@ describe("runs", () => {
     );
     expect(counter.ask({ ...usd(1), run: "r", parentRun: "q" }).reason).toBe("identity_mismatch");
     expect(counter.account("agent-usd", leaf)).toMatchObject({ held: 3 });
+  });
+
+  test("nobody spends in a run that another caller began, however far above the own one it is", () => {
+    const counter = counterOf(budgetOf("run-usd", { per: ["run"] }));
+    const other = { ...usd(10), caller: "other", values: { agent: ["other"] } };
+    counter.ask({ ...usd(1), run: "theirs" });
+    expect(counter.ask({ ...other, run: "mine", parentRun: "theirs" }).reason).toBe("identity_mismatch");
+    // What was refused bound nothing.
+    expect(counter.ask({ ...other, run: "mine", parentRun: "above" }).decision).toBe(true);
+    expect(counter.ask({ ...usd(1), run: "above" }).decision).toBe(true);
+    for (const asked of [{ run: "mine" }, { run: "below", parentRun: "mine" }])
+      expect(counter.ask({ ...other, ...asked }).reason).toBe("identity_mismatch");
+    expect(counter.account("run-usd", "run:theirs")).toMatchObject({ held: 1 });
+    expect(counter.account("run-usd", "run:above")).toMatchObject({ held: 11 });
   });
 
   test.each<[string, Runaway["run"], number]>([

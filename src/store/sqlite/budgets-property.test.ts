@@ -2,10 +2,13 @@
  * Whatever happens in whatever order, over hierarchies of depth four: balances are what entries and open holds say,
  * and no hard limit is exceeded by what asks first.
  */
+import Sqlite, { type Database } from "better-sqlite3";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Budget } from "../../budget/budget.ts";
 import type { HoldView } from "../../budget/store.ts";
+import { createAccountViews } from "./account-views.ts";
+import { createAccounts } from "./accounts.ts";
 import { type Ask, budgetOf, type Counter, hour, minute, openCounter } from "./budgets.test-parts.ts";
 
 const lifetime = { kind: "lifetime" } as const;
@@ -217,10 +220,21 @@ const checkStep = (counter: Counter, before: Totals, effect: "admits" | "records
   }
 };
 
+/** What the writer remembers of balances is what the file holds: read anew, by a connection of its own. */
+const checkMemory = (counter: Counter, file: Database): void => {
+  const views = createAccountViews(file);
+  const fresh = createAccounts(file);
+  for (const budget of budgets)
+    expect(counter.ledger.accounts(budget.id, counter.now, 999, "")).toEqual(
+      views.accounts(fresh, budget, counter.now, 999, ""),
+    );
+};
+
 test("whatever happens, balances are conserved, and only records of what has been used exceed a hard limit", () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 60, size: "max" }), (steps) => {
       const counter = openCounter(budgets);
+      const file = new Sqlite(counter.file, { readonly: true });
       try {
         const story: Story = { holds: [] };
         for (const step of steps) {
@@ -230,6 +244,7 @@ test("whatever happens, balances are conserved, and only records of what has bee
           }
           const before = totalsOf(counter);
           checkStep(counter, before, take(counter, story, step));
+          checkMemory(counter, file);
         }
         counter.now += hour;
         counter.ledger.lapse(counter.now);
@@ -240,6 +255,7 @@ test("whatever happens, balances are conserved, and only records of what has bee
         expect(reported?.amount ?? 0).toBe(counter.account("everything", "all").used);
         expect(counter.warnings).toEqual([]);
       } finally {
+        file.close();
         counter.close();
       }
     }),

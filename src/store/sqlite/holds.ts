@@ -133,17 +133,21 @@ const openHolds = (db: Database): Pick<Holds, "openOfAgents" | "openOfRun"> => {
   };
 };
 
+const rowFinder = (db: Database): ((id: string) => Row | undefined) => {
+  const find = db.prepare<[number, string], Row>("select * from hold where n = ? and id = ?");
+  const findBefore = db.prepare<[string], Row>("select * from hold where id = ? and before = 1");
+  return (id) => {
+    const index = indexIn(id);
+    return (index === undefined ? undefined : find.get(index, id)) ?? findBefore.get(id);
+  };
+};
+
 export const createHolds = (db: Database): Holds => {
   const insert = db.prepare(
     `insert into hold (n, id, decision, caller, state, created_at, expires_at, amounts, settled, priced, dimensions, agents, run, lines)
      values (?, ?, ?, ?, 'open', ?, ?, ?, '{}', ?, ?, ?, ?, ?)`,
   );
-  const find = db.prepare<[number, string], Row>("select * from hold where n = ? and id = ?");
-  const findBefore = db.prepare<[string], Row>("select * from hold where id = ? and before = 1");
-  const rowOf = (id: string): Row | undefined => {
-    const index = indexIn(id);
-    return (index === undefined ? undefined : find.get(index, id)) ?? findBefore.get(id);
-  };
+  const rowOf = rowFinder(db);
   const update = db.prepare(
     "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ?, lines = ? where n = ?",
   );
@@ -197,12 +201,12 @@ export const createHolds = (db: Database): Holds => {
 
 /** The agents of a hold by their ids: where the hold names a pseudonym, that for which it stands. */
 export const agentsOfHold = (db: Database): ((hold: string) => string[]) => {
-  const agents = db.prepare<[string], string>("select agents from hold where id = ?").pluck();
+  const rowOf = rowFinder(db);
   const nameOf = db
     .prepare<[string], string>("select id from pseudonym where name = ? and kind = 'entity'")
     .pluck();
   return (hold) => {
-    const names = JSON.parse(agents.get(hold) ?? "[]") as string[];
+    const names = JSON.parse(rowOf(hold)?.agents ?? "[]") as string[];
     return names.map((name) => nameOf.get(name) ?? name);
   };
 };

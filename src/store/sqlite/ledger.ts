@@ -232,8 +232,19 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   facets.catchUp();
   const rows = treeRows(db);
   const tree = options.tree && createTree(db, rows, options.tree);
-  const commitAll = db.transaction((commands: readonly Command[]) => perform.all(room(), commands));
-  const lapse = db.transaction((at: Micros) => perform.lapse(room(), at));
+  /** Does acts; where they break all of it is undone, so nothing that they left in memory may stay. */
+  const whole = <T>(act: (room: Room) => T): T => {
+    try {
+      return act(room());
+    } catch (error) {
+      desk = undefined;
+      throw error;
+    }
+  };
+  const commitAll = db.transaction((commands: readonly Command[]) =>
+    whole((here) => perform.all(here, commands)),
+  );
+  const lapse = db.transaction((at: Micros) => whole((here) => perform.lapse(here, at)));
 
   /** Takes budgets over, unless something stands against them. */
   const taken = (budgets: readonly Budget[], act: () => BookFault[]): BookFault[] => {

@@ -58,15 +58,15 @@ export const runFound = (desk: Desk, facts: Facts): RunFound => {
   if (facts.run === undefined || facts.refusal) return nothing;
   const begun = newRunFound(desk, facts);
   if (begun.denial || facts.dryRun) return begun;
-  const { differs } = desk.runs.bind({
+  const conflict = desk.runs.bind({
     id: facts.run,
     caller: facts.caller,
     agent: actingAgent(facts),
     at: facts.at,
     ...(facts.parentRun === undefined ? {} : { parent: facts.parentRun }),
   });
-  if (differs === undefined) return begun;
-  const detail = `the run \`${facts.run}\` was begun by another ${differs}`;
+  if (!conflict) return begun;
+  const detail = `the run \`${conflict.run}\` was begun by another ${conflict.differs}`;
   return { ranAway: false, denial: denialOf("identity_mismatch", detail) };
 };
 

@@ -16,9 +16,12 @@ type Row = {
   usd_micros: number;
 };
 
+/** What about a claim differs from what the run, or one above it, was begun as. */
+export type RunConflict = { run: string; differs: "caller" | "agent" | "parent_run" };
+
 export type Runs = {
-  /** Binds a run at first sight; afterwards says what about a claim differs. */
-  bind: (claim: RunClaim) => { differs?: "caller" | "agent" | "parent_run" };
+  /** Binds a run at first sight, unless it or one above it was begun by others; afterwards says what differs. */
+  bind: (claim: RunClaim) => RunConflict | undefined;
   /** Whether it was begun. */
   known: (id: string) => boolean;
   /** How many runs an agent began since then. */
@@ -117,16 +120,20 @@ export const createRuns = (db: Database): Runs => {
   return {
     bind: ({ id, caller, agent, parent, at }) => {
       const row = rows.find(id);
-      if (!row) {
-        const above = parent === undefined ? undefined : rows.find(parent);
-        const depth = parent === undefined ? 0 : (above?.depth ?? 0) + 1;
-        rows.insert({ id, caller, agent, at, depth, ...(parent === undefined ? {} : { parent }) });
-        return {};
-      }
-      if (row.caller !== caller) return { differs: "caller" };
-      if (row.agent !== agent) return { differs: "agent" };
+      if (row && row.caller !== caller) return { run: id, differs: "caller" };
+      if (row && row.agent !== agent) return { run: id, differs: "agent" };
       // Said once is enough; said otherwise is a contradiction.
-      return parent === undefined || row.parent === parent ? {} : { differs: "parent_run" };
+      if (row && parent !== undefined && row.parent !== parent) return { run: id, differs: "parent_run" };
+      // What is spent in a run is spent in those above it: nobody spends in another caller's.
+      const above = row?.parent ?? parent;
+      const foreign = (above === undefined ? [] : lineage(above)).find(
+        (other) => (rows.find(other)?.caller ?? caller) !== caller,
+      );
+      if (foreign !== undefined) return { run: foreign, differs: "caller" };
+      if (row) return undefined;
+      const depth = above === undefined ? 0 : (rows.find(above)?.depth ?? 0) + 1;
+      rows.insert({ id, caller, agent, at, depth, ...(above === undefined ? {} : { parent: above }) });
+      return undefined;
     },
     known: (id) => rows.find(id) !== undefined,
     begunBy: counterOfBegun(db),
