@@ -7,6 +7,8 @@ declare module "autocannon" {
     connections: number;
     /** Seconds; counted in whole samples. */
     duration: number;
+    /** Seconds. */
+    timeout?: number;
     /** Milliseconds between samples. */
     sampleInt: number;
     method: "POST";

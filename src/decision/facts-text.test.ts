@@ -5,14 +5,14 @@ import type { Touch } from "../budget/budget.ts";
 import { factsText, readFacts } from "./facts-text.ts";
 import type { Facts } from "./question.ts";
 
-const touch = fc.record(
+const touch: fc.Arbitrary<Touch> = fc.record(
   {
     budget: fc.constantFrom("a", "b", "c"),
     unit: fc.constantFrom("usd_micros", "tokens"),
     mode: fc.constantFrom("hard" as const, "soft" as const),
     limit: fc.constantFrom(0, 100),
-    per: fc.constantFrom(["agent"], ["run"], []),
-    values: fc.constantFrom([["x"]], [["x", "y"]], []),
+    per: fc.constantFrom<string[][]>(["agent"], ["run"], []),
+    values: fc.constantFrom<string[][][]>([["x"]], [["x", "y"]], []),
     amount: fc.constantFrom(0, 7),
     as: fc.constantFrom("use" as const, "hold" as const),
     onLapse: fc.constantFrom("charge" as const, "release" as const),
@@ -20,7 +20,7 @@ const touch = fc.record(
     countedFrom: fc.constantFrom(0, 60),
     resetsAt: fc.constantFrom(90, 120),
     spanMicros: fc.constant(60),
-    alerts: fc.constantFrom([], [50], [50, 80]),
+    alerts: fc.constantFrom<number[][]>([], [50], [50, 80]),
   },
   {
     requiredKeys: [

@@ -36,6 +36,7 @@ export const factsText = (facts: Facts): string =>
 
 /** Facts from their text, of this version or an earlier one. */
 export const readFacts = (text: string): Facts => {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `factsText`
   const facts = JSON.parse(text) as Facts;
   if (facts.demand) facts.demand = restore(facts.demand);
   return facts;

@@ -159,47 +159,63 @@ const loadedOf = (touch: Touch, account: string, row: number, granted: number, s
   touch,
 });
 
+type Shelf = {
+  /** The account, if it was ever opened. */
+  find: (budget: string, account: string) => Known | undefined;
+  open: (budget: string, account: string) => Known;
+  sumFrom: (known: Known, from: Micros) => Sum;
+};
+
+/** Accounts by name, and their sums: from memory, else from the file. */
+const shelfOf = ({ find, insert, sum }: Statements, memory: ReturnType<typeof createMemory>): Shelf => {
+  const knownOf: Shelf["find"] = (budget, account) => {
+    const row = memory.named(budget, account) ?? find.get(budget, account);
+    return typeof row === "number" ? memory.remember(row, budget, account) : row;
+  };
+  return {
+    find: knownOf,
+    open: (budget, account) =>
+      knownOf(budget, account) ??
+      memory.remember(Number(insert.run(budget, account).lastInsertRowid), budget, account),
+    sumFrom: (known, from) => {
+      const before = known.sums.find((one) => one.from === from);
+      if (before) return before;
+      const found = { ...sum.get(known.row, from, latest)!, from };
+      known.sums = [found, ...known.sums.slice(0, sumsMax - 1)];
+      return found;
+    },
+  };
+};
+
 /** What it remembers was committed or is written in this act: make another after a rollback. */
 export const createAccounts = (db: Database): Accounts => {
-  const { find, insert, sum, named } = statementsOf(db);
+  const statements = statementsOf(db);
+  const { find, sum, named } = statements;
   const movePeriods = moverOf(db);
   const used = db.prepare<[number, Micros], { start: Micros; used: number }>(
     "select start, used from period where account = ? and start >= ? and used > 0 order by start",
   );
   const { granted, grant } = grantsOf(db);
   const memory = createMemory();
-  const knownOf = (budget: string, account: string): Known | undefined => {
-    const row = memory.named(budget, account) ?? find.get(budget, account);
-    return typeof row === "number" ? memory.remember(row, budget, account) : row;
-  };
-  const opened = (budget: string, account: string): Known =>
-    knownOf(budget, account) ??
-    memory.remember(Number(insert.run(budget, account).lastInsertRowid), budget, account);
-  const sumFrom = (known: Known, from: Micros): Sum => {
-    const before = known.sums.find((one) => one.from === from);
-    if (before) return before;
-    const found = { ...sum.get(known.row, from, latest)!, from };
-    known.sums = [found, ...known.sums.slice(0, sumsMax - 1)];
-    return found;
-  };
+  const shelf = shelfOf(statements, memory);
   const load =
-    (knownFor: typeof knownOf): Accounts["load"] =>
+    (knownFor: Shelf["find"]): Accounts["load"] =>
     (touches, runs, at) =>
       touches.flatMap((touch) =>
         accountsOf(touch, runs).map((account): Loaded => {
           const known = knownFor(touch.budget, account);
-          const before = known ? sumFrom(known, touch.countedFrom) : nothing;
+          const before = known ? shelf.sumFrom(known, touch.countedFrom) : nothing;
           const more = granted(touch.budget, account, at);
           return loadedOf(touch, account, known?.row ?? unopened, more, before);
         }),
       );
   return {
-    load: load(opened),
-    look: load(knownOf),
+    load: load(shelf.open),
+    look: load(shelf.find),
     balance: (row, countedFrom, to) => {
       const known = to === undefined ? memory.row(row) : undefined;
       if (!known) return sum.get(row, countedFrom, to ?? latest)!;
-      const { used, held } = sumFrom(known, countedFrom);
+      const { used, held } = shelf.sumFrom(known, countedFrom);
       return { used, held };
     },
     used: (row, countedFrom) => used.all(row, countedFrom),
@@ -220,6 +236,6 @@ export const createAccounts = (db: Database): Accounts => {
     },
     name: (row) => memory.row(row) ?? named.get(row)!,
     find: (budget, account) => find.get(budget, account),
-    open: (budget, account) => opened(budget, account).row,
+    open: (budget, account) => shelf.open(budget, account).row,
   };
 };

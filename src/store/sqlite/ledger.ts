@@ -210,6 +210,21 @@ const committer = (
   };
 };
 
+/** Does acts; where they break all of it is undone, so nothing that they left in memory may stay. */
+const actsOf =
+  (db: Database, forget: () => void) =>
+  <T>(act: () => T): T =>
+    db
+      .transaction(() => {
+        try {
+          return act();
+        } catch (error) {
+          forget();
+          throw error;
+        }
+      })
+      .immediate();
+
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
@@ -232,19 +247,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   facets.catchUp();
   const rows = treeRows(db);
   const tree = options.tree && createTree(db, rows, options.tree);
-  /** Does acts; where they break all of it is undone, so nothing that they left in memory may stay. */
-  const whole = <T>(act: (room: Room) => T): T => {
-    try {
-      return act(room());
-    } catch (error) {
-      desk = undefined;
-      throw error;
-    }
-  };
-  const commitAll = db.transaction((commands: readonly Command[]) =>
-    whole((here) => perform.all(here, commands)),
-  );
-  const lapse = db.transaction((at: Micros) => whole((here) => perform.lapse(here, at)));
+  const inOne = actsOf(db, () => (desk = undefined));
 
   /** Takes budgets over, unless something stands against them. */
   const taken = (budgets: readonly Budget[], act: () => BookFault[]): BookFault[] => {
@@ -254,7 +257,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   };
   const commit = committer(db, {
     before: () => durable(facets.catchUp),
-    all: (commands) => durable(() => commitAll.immediate(commands)),
+    all: (commands) => durable(() => inOne(() => perform.all(room(), commands))),
     warn: options.warn ?? nobody,
   });
   return {
@@ -265,7 +268,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       return (result as { value: Decided[] }).value;
     },
     tryAct: (act) => perform.undone(room(), act),
-    lapse: (at) => durable(() => lapse.immediate(at)),
+    lapse: (at) => durable(() => inOne(() => perform.lapse(room(), at))),
     takeBook: (budgets) => taken(budgets, () => keepBook(db, budgets)),
     accounts: (id, at, limit, after) =>
       views.accounts(room().desk.accounts, budgetOf(book, id), at, limit, after),
