@@ -28,6 +28,7 @@ const rooms: Record<string, readonly string[]> = {
         ...domain.filter((room) => room !== "policy"),
         "policy/store.ts",
         "decision/admitted.ts",
+        "decision/facts-text.ts",
         "decision/question.ts",
         "decision/record.ts",
         "decision/store.ts",

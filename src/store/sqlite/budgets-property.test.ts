@@ -261,4 +261,4 @@ test("whatever happens, balances are conserved, and only records of what has bee
     }),
     { numRuns: 60 },
   );
-});
+}, 120_000);
