@@ -50,6 +50,8 @@ export type Simulation = {
   erased: RecordedName[];
   /** Decisions of which not all was kept that they were judged on, so that they can't be judged again. */
   withheld: RecordedName[];
+  /** Entries that were pruned to their hashes, which no decision is known of any more. */
+  pruned: number;
   /** Decided otherwise. */
   flipped: Difference[];
   /** Decided the same, for another reason or by other policies. */
@@ -147,6 +149,7 @@ const emptySimulation = ({ digest }: Candidate): Simulation => ({
   repeated: 0,
   erased: [],
   withheld: [],
+  pruned: 0,
   flipped: [],
   changed: [],
 });
@@ -186,6 +189,7 @@ const simulateRecorded = async (
       folder === undefined ? recordedPolicies(config, reader) : await candidateOf(config, folder);
     if ("findings" in candidate) return candidate;
     const simulation = emptySimulation(candidate);
+    simulation.pruned = reader.pruned;
     const all = reader.count(filter);
     let done = 0;
     for (const act of reader.acts(filter)) {

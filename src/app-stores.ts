@@ -9,7 +9,8 @@ import type { Caller } from "./identity/caller.ts";
 import type { CallerStore } from "./identity/store.ts";
 import { Problem, type ProblemCode, problemStatus } from "./kit/problem.ts";
 import { logAt } from "./app-verify.ts";
-import { type Micros, systemClock } from "./kit/clock.ts";
+import type { Retention } from "./app-retention.ts";
+import { type Clock, type Micros, systemClock } from "./kit/clock.ts";
 import { uuidv7 } from "./kit/id.ts";
 import { knownCheckpoints } from "./ledger/anchor.ts";
 import { readLedgerKeys, signerFile } from "./ledger/key-file.ts";
@@ -22,6 +23,8 @@ import type {
   Erased,
   HeadsTaken,
   LedgerStore,
+  LegalHold,
+  Pruned,
 } from "./ledger/store.ts";
 import type { LogSource } from "./ledger/log-source.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
@@ -30,10 +33,13 @@ import { type Holder, tryLockData } from "./store/sqlite/lock.ts";
 
 export type Stores = {
   ledger: EvidenceSource &
-    Pick<LedgerStore, "entry"> & {
+    Pick<LedgerStore, "entry"> &
+    Retention & {
       exported: (period: ExportPeriod) => Promise<void>;
       /** `entities`: the person's own entity, put in at run time, is taken out as well. */
       erase: (wanted: EraseWish) => Promise<Erased>;
+      /** The export was written whole. */
+      exportComplete: (done: ExportDone) => Promise<void>;
     };
   callers: CallerStore;
 };
@@ -42,6 +48,8 @@ export type EraseWish = Pick<EraseCommand, "subject" | "reason"> & { entities?: 
 
 /** What an export is of; instants as RFC 3339. */
 export type ExportPeriod = { format: "ndjson" | "csv"; from?: string; to?: string };
+
+export type ExportDone = { first: number; count: number; digest: string };
 
 const errorShape = z.object({ code: z.string(), message: z.string(), field: z.string().optional() });
 
@@ -93,6 +101,7 @@ const query = (filter: EntryFilter): string => {
 };
 
 const entriesShape = z.object({
+  pruned_before: z.number().optional(),
   entries: z.array(z.custom<EntryView>((value) => typeof value === "object" && value !== null)),
   next: z.number().optional(),
 });
@@ -101,8 +110,13 @@ const entriesShape = z.object({
 export const entriesOver =
   (send: Send): LedgerStore["entries"] =>
   async (filter) => {
-    const { entries, next } = entriesShape.parse(await send("GET", `/v1/ledger/entries?${query(filter)}`));
-    return next === undefined ? { entries } : { entries, next };
+    const answer = await send("GET", `/v1/ledger/entries?${query(filter)}`);
+    const { entries, next, pruned_before: prunedBefore } = entriesShape.parse(answer);
+    return {
+      entries,
+      ...(next === undefined ? {} : { next }),
+      ...(prunedBefore === undefined ? {} : { prunedBefore }),
+    };
   };
 
 const shownCaller = z.object({
@@ -141,6 +155,77 @@ const headsShape = z.object({
   ),
 });
 
+const legalHoldShape = z.object({
+  id: z.string(),
+  agent: z.string().optional(),
+  subject: z.string().optional(),
+  from: z.string().optional(),
+  to: z.string().optional(),
+  reason: z.string(),
+  placed_by: z.string(),
+  placed_at: z.string(),
+  lifted: z.object({ by: z.string(), at: z.string(), reason: z.string() }).optional(),
+});
+
+const micros = (text: string): number => Date.parse(text) * 1000;
+
+const legalHoldOf = (value: unknown): LegalHold => {
+  const { agent, subject, from, to, lifted, ...rest } = legalHoldShape.parse(value);
+  return {
+    id: rest.id,
+    reason: rest.reason,
+    placedBy: rest.placed_by,
+    placedAt: micros(rest.placed_at),
+    ...(agent === undefined ? {} : { agent }),
+    ...(subject === undefined ? {} : { subject }),
+    ...(from === undefined ? {} : { from: micros(from) }),
+    ...(to === undefined ? {} : { to: micros(to) }),
+    ...(lifted ? { lifted: { ...lifted, at: micros(lifted.at) } } : {}),
+  };
+};
+
+const prunedShape = z.object({
+  pruned: z.object({
+    before: z.number(),
+    entries: z.number(),
+    more: z.boolean(),
+    index: z.number().optional(),
+  }),
+});
+
+/** Retention of a running service. */
+const retentionOver = (send: Send): Retention => ({
+  prune: async (wish) => {
+    const body = "before" in wish ? { before_index: wish.before } : { before: iso(wish.beforeAt) };
+    const { index, ...pruned } = prunedShape.parse(await send("POST", "/v1/ledger/prune", body)).pruned;
+    return index === undefined ? pruned : { ...pruned, index };
+  },
+  legalHolds: async () =>
+    z
+      .object({ legal_holds: z.array(z.unknown()) })
+      .parse(await send("GET", "/v1/ledger/legal-holds"))
+      .legal_holds.map(legalHoldOf),
+  changeLegalHold: async (wish) => {
+    const { reason } = wish;
+    if (wish.action === "lift") {
+      const path = `/v1/ledger/legal-holds/${encodeURIComponent(wish.hold)}/lift`;
+      return legalHoldOf(
+        z.object({ legal_hold: z.unknown() }).parse(await send("POST", path, { reason })).legal_hold,
+      );
+    }
+    const { agent, subject, from, to } = wish;
+    const scope = {
+      ...(agent === undefined ? {} : { agent }),
+      ...(subject === undefined ? {} : { subject }),
+      ...(from === undefined ? {} : { from: iso(from) }),
+      ...(to === undefined ? {} : { to: iso(to) }),
+    };
+    const all = Object.keys(scope).length === 0 ? { all: true } : {};
+    const answer = await send("POST", "/v1/ledger/legal-holds", { ...scope, ...all, reason });
+    return legalHoldOf(z.object({ legal_hold: z.unknown() }).parse(answer).legal_hold);
+  },
+});
+
 const httpStores = (send: Send, log: LogSource): Stores => ({
   ledger: {
     ...log,
@@ -157,6 +242,8 @@ const httpStores = (send: Send, log: LogSource): Stores => ({
     entries: entriesOver(send),
     erase: async (wanted) => erasedShape.parse(await send("POST", "/v1/ledger/erase", wanted)).erased,
     exported: async (period) => void (await send("POST", "/v1/ledger/exports", period)),
+    exportComplete: async (done) => void (await send("POST", "/v1/ledger/exports/complete", done)),
+    ...retentionOver(send),
     entry: async (ref) => {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the service's own answer
       const { entry, leaf, detail } = (await send(
@@ -227,6 +314,24 @@ const takeOut = (ledger: Ledger, uid: EraseCommand["subject"], at: Micros): void
   }
 };
 
+/** Retention of a ledger that is opened here. */
+const retentionHere = (ledger: Ledger, clock: Clock): Retention => ({
+  prune: async (wish) => {
+    const at = clock();
+    ledger.checkpoint(at);
+    const command = { id: uuidv7(at), at, caller: "admin", asFarAsMayBe: false, ...wish };
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what this act gives
+    return valueOf(ledger.commit([{ kind: "prune", command }])) as Pruned;
+  },
+  legalHolds: async () => ledger.legalHolds(),
+  changeLegalHold: async (wish) => {
+    const at = clock();
+    const command = { id: uuidv7(at), at, caller: "admin", ...wish };
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what this act gives
+    return valueOf(ledger.commit([{ kind: "legal_hold", command }])) as LegalHold;
+  },
+});
+
 const fileStores = async (config: Config): Promise<Stores & { close: () => void }> => {
   const clock = systemClock();
   const { data } = config;
@@ -267,6 +372,13 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
         };
         valueOf(ledger.commit([{ kind: "note", command: note }]));
       },
+      exportComplete: async (done) => {
+        const at = clock();
+        const command = { id: uuidv7(at), at, caller: "admin", ...done };
+        valueOf(ledger.commit([{ kind: "exported", command }]));
+      },
+      ...retentionHere(ledger, clock),
+      closing: async () => ledger.closing(),
       checkpoint: async () => ledger.checkpoint(clock()),
       tile: async (name) => ledger.tree.tile(name),
       policySet: async (digest) => ledger.policySet(digest),

@@ -2,9 +2,12 @@
 import { closeSync, createReadStream, existsSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { z } from "zod";
 import { ledgerFile } from "./data-directory.ts";
 import { Problem } from "./kit/problem.ts";
-import { checkpointFile } from "./ledger/anchor.ts";
+import { anchoredFile, checkpointFile } from "./ledger/anchor.ts";
+import { parseClosing } from "./ledger/closing.ts";
+import { parseHead } from "./ledger/checkpoint.ts";
 import { readVerifiers, verifierFile } from "./ledger/key-file.ts";
 import type { LogSource } from "./ledger/log-source.ts";
 import { parseVerifierKey, type VerifierKey } from "./ledger/note.ts";
@@ -53,6 +56,10 @@ export const logAt = (prefix: string, token: string | undefined): LogSource => {
   };
   return {
     checkpoint: async () => (await get("checkpoint")).text(),
+    closing: async () => {
+      const { closing } = z.object({ closing: z.unknown() }).parse(await (await get("closing")).json());
+      return closing === null ? undefined : parseClosing(closing);
+    },
     tile: async (name) => new Uint8Array(await (await get(tilePath(name))).arrayBuffer()),
   };
 };
@@ -60,13 +67,26 @@ export const logAt = (prefix: string, token: string | undefined): LogSource => {
 /** What verification came to; evidence makes claims besides. */
 export type Checked = Pick<Verified, "faults" | "notes" | "size"> & { more?: number; claims?: string[] };
 
+/** What the directory itself says was anchored: it may lie, so it only tells where to look. */
+const claimNote = (dir: string | undefined): string => {
+  const file = dir === undefined ? "" : anchoredFile(dir);
+  if (!existsSync(file)) return "";
+  const size = parseHead(`${readFileSync(file, "utf8").split("\n\n")[0]}\n`)?.size ?? 0;
+  return `; the service says that its anchor took ${size}: give what the anchor holds with --anchors`;
+};
+
 /** From where on no checkpoint is anchored outside. */
-const anchorNote = (anchors: readonly Found[], keys: readonly VerifierKey[], { size }: Checked): string[] => {
+const anchorNote = (
+  anchors: readonly Found[],
+  keys: readonly VerifierKey[],
+  { size }: Checked,
+  dir: string | undefined,
+): string[] => {
   const newest = openAll(anchors, keys).heads.reduce((most, head) => Math.max(most, head.size), 0);
   return newest >= size
     ? []
     : [
-        `unanchored since entry ${newest}: only checkpoints kept elsewhere show a ledger that was rewritten with its key`,
+        `unanchored since entry ${newest}: only checkpoints kept elsewhere show a ledger that was rewritten with its key${claimNote(dir)}`,
       ];
 };
 
@@ -125,7 +145,12 @@ export const verify = async (
     ...(own === undefined ? [] : ["the keys are those of the data directory itself: give yours with --key"]),
     ...(verified.claims
       ? []
-      : anchorNote([...anchors, ...given.checkpoints.flatMap(checkpointsIn)], keys, verified)),
+      : anchorNote(
+          [...anchors, ...given.checkpoints.flatMap(checkpointsIn)],
+          keys,
+          verified,
+          target.kind === "data" ? target.dir : undefined,
+        )),
   ];
   return { ...verified, notes: [...verified.notes, ...notes] };
 };

@@ -13,6 +13,7 @@ import type { Bound } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
 import type { Budget } from "./budget/budget.ts";
+import { uuidv7 } from "./kit/id.ts";
 import { Problem } from "./kit/problem.ts";
 import { isMasked, keepsAll, type Recording } from "./ledger/recording.ts";
 import { serveCalls } from "./kit/thread.ts";
@@ -29,6 +30,8 @@ export type WriterStart = {
   data: string;
   known: readonly string[];
   engine: EngineMode;
+  /** How often the ends of chains are logged while entries come. */
+  headsIntervalMs: number;
   pagesMax?: number;
   sinks: readonly Sink[];
   recording: Recording;
@@ -136,8 +139,39 @@ const startTree = (ledger: Ledger, clock: Clock, tell: (news: WriterNews) => voi
   return newest;
 };
 
+const headsLookMsMax = 10_000;
+
+/** Logs the ends of chains from time to time, so that an agent's entries can be shown whole without asking first. */
+const startHeads = (
+  ledger: Ledger,
+  clock: Clock,
+  intervalMs: number,
+  warn: (warning: string) => void,
+): void => {
+  const look = (): void => {
+    try {
+      const at = clock();
+      if (!ledger.headsDue(at, intervalMs * 1000)) return;
+      ledger.commit([{ kind: "heads", command: { id: uuidv7(at), at, caller: "remit" } }]);
+    } catch (error) {
+      warn(`the ends of chains can't be logged: ${errorText(error)}`);
+    }
+  };
+  setInterval(look, Math.min(intervalMs, headsLookMsMax)).unref();
+};
+
 const start = (given: WriterStart): void => {
-  const { file, data, known, engine: mode, pagesMax, sinks, recording, recordingKey } = given;
+  const {
+    file,
+    data,
+    known,
+    engine: mode,
+    pagesMax,
+    sinks,
+    headsIntervalMs,
+    recording,
+    recordingKey,
+  } = given;
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
   const clock = systemClock();
@@ -175,6 +209,7 @@ const start = (given: WriterStart): void => {
     ...(pagesMax === undefined ? {} : { pagesMax }),
   });
   const checkpoint = startTree(ledger, clock, news);
+  startHeads(ledger, clock, headsIntervalMs, warn);
   // A lapse is due whether or not anyone asks.
   const lapse = (): void => {
     try {

@@ -3,10 +3,9 @@ import { randomBytes } from "node:crypto";
 import { Worker } from "node:worker_threads";
 import { type CountedReads, noteStart, startReads } from "./app-notes.ts";
 import { type Loading, policyCheck, startLoading } from "./app-loading.ts";
+import { type Background, startBackground } from "./app-background.ts";
 import { startTokens, type Tokens } from "./app-tokens.ts";
 import type { WriterNews, WriterStart } from "./app-writer.ts";
-import { createDelivery, type Delivery } from "./alert/deliver.ts";
-import type { OutboxStore } from "./alert/store.ts";
 import { createDirectory } from "./agent/directory.ts";
 import { createEntityDirectory } from "./entity/directory.ts";
 import type { Config } from "./config/config.ts";
@@ -36,7 +35,7 @@ import { adminKey } from "./identity/admin-key.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { type CallerList, createCallerList } from "./identity/caller-list.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
-import { createPublisher, knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
+import { type Anchored, createPublisher, knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
 import { ledgerKeys } from "./ledger/key-file.ts";
 import { keepsAll } from "./ledger/recording.ts";
 import { recordingKey } from "./ledger/recording-key.ts";
@@ -85,6 +84,7 @@ const startWriter = (
     sinks: config.alerts,
     recording,
     recordingKey: key,
+    headsIntervalMs: config.ledger.headsIntervalMs,
     ...(pagesMax === undefined ? {} : { pagesMax }),
   };
   const worker = new Worker(threadUrl("app-writer"), { workerData: start });
@@ -120,30 +120,29 @@ const retire = ({ calls }: Writer, log: Logger, policySet: string, worlds: numbe
 const worldsOf = (writer: Writer, log: Logger): Worlds =>
   createWorlds((policySet, count) => retire(writer, log, policySet, count));
 
+/** A checkpoint that isn't anchored yet is no reason to stop answering, but somebody should look. */
+const anchorCheck = (anchored: Anchored | undefined): Record<string, Check> => {
+  if (!anchored) return {};
+  const { size, failing } = anchored;
+  if (!failing) return { anchor: { status: "ok", size } };
+  const error = `unanchored since entry ${size}, since ${failing.since.toISOString()}, ${failing.attempts} attempts: ${failing.error}`;
+  return { anchor: { status: "stale", error, size } };
+};
+
 const checksOf = async (
   worlds: Worlds,
   loading: Loading,
   ledger: ThreadedLedger,
   writer: Writer,
-  tokens: Tokens,
+  { tokens, publisher, background }: { tokens: Tokens; publisher: Publisher; background: Background },
 ): Promise<Record<string, Check>> => ({
   policy_set: policyCheck(worlds, loading),
   ledger: await askCheck(ledger.writable()),
   engine: await askCheck(writer.calls.call("selfTest", undefined)),
   ...tokens.checks(),
+  ...anchorCheck(publisher.anchored()),
+  ...(await background.checks()),
 });
-
-/** Delivers alerts from now on; what is in the outbox from before goes first. */
-const startDelivery = (config: Config, store: OutboxStore, clock: Clock, log: Logger): Delivery => {
-  const delivery = createDelivery({
-    store,
-    sinks: config.alerts,
-    clock,
-    log: (event) => log.info({ event }, "alert delivery"),
-  });
-  delivery.start();
-  return delivery;
-};
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
@@ -165,7 +164,7 @@ type Running = {
   loader: Loader;
   ledger: ThreadedLedger;
   writer: Writer;
-  delivery: Delivery;
+  background: Background;
   publisher: Publisher;
   tails: Tails;
   reads: CountedReads;
@@ -180,7 +179,7 @@ const stop = async ({
   loader,
   ledger,
   writer,
-  delivery,
+  background,
   publisher,
   tails,
   reads,
@@ -188,7 +187,7 @@ const stop = async ({
 }: Running): Promise<void> => {
   tails.close();
   await server.close(config.shutdownGraceMs);
-  await delivery.stop(1000);
+  await background.stop(1000);
   await reads.end();
   await loader.stop();
   await ledger.close();
@@ -290,9 +289,10 @@ const originOf = ({ identity, ledger: { origin } }: Config): { wanted?: string; 
 /** Publishes checkpoints under the ledger's keys, which are made at the first start. */
 const publisherOf = (config: Config, log: Logger): Publisher => {
   ledgerKeys(config.data, originOf(config));
-  return createPublisher(config.data, config.ledger.anchor, (error) =>
-    log.error({ err: error }, "a checkpoint could not be published"),
-  );
+  return createPublisher(config.data, config.ledger.anchor, {
+    failed: (error) => log.error({ err: error }, "a checkpoint could not be published: it is tried again"),
+    recovered: () => log.info("the anchor takes checkpoints again"),
+  });
 };
 
 /**
@@ -349,12 +349,22 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
       ...policiesOf(config, { loader, loading, ledger, worlds, writer, log, clock }),
       obligationTypes: () => worlds.current().head.obligationTypes,
-      checks: () => checksOf(worlds, loading, ledger, writer, tokens),
+      checks: () => checksOf(worlds, loading, ledger, writer, { tokens, publisher, background }),
     });
-    const delivery = startDelivery(config, outbox, clock, log);
+    const background = startBackground(config, { ledger, outbox, clock, log });
+    undo.push(() => background.stop(0));
     const server: HttpServer = await startHttp(app, config.listen);
     lock.announce({ url: server.url });
-    const running = { config, log, loader, delivery, publisher, tails, reads, unlock: () => lock.release() };
+    const running = {
+      config,
+      log,
+      loader,
+      background,
+      publisher,
+      tails,
+      reads,
+      unlock: () => lock.release(),
+    };
     const { loaded } = worlds.current().head;
     return {
       url: server.url,

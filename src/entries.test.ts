@@ -13,6 +13,7 @@ import {
 } from "../conformance-tests/service.ts";
 import { entryKinds } from "./ledger/entry-kinds.ts";
 import { newSignerKey } from "./ledger/note.ts";
+import { readLedgerKeys } from "./ledger/key-file.ts";
 import { openLedger } from "./store/sqlite/ledger.ts";
 
 const auditor = "spiffe://example.org/agents/a11y-auditor";
@@ -182,6 +183,14 @@ const change = async (): Promise<void> => {
 const look = async (): Promise<void> => {
   await send("POST", "/v1/ledger/heads", { agent: auditor });
   await send("POST", "/v1/ledger/exports", { format: "csv", from: "2026-01-01T00:00:00Z" });
+  await send("POST", "/v1/ledger/exports/complete", {
+    first: 0,
+    count: 1,
+    digest: `sha256:${"0".repeat(64)}`,
+  });
+  const made = await send("POST", "/v1/ledger/legal-holds", { all: true, reason });
+  const { id } = made["legal_hold"] as { id: string };
+  await send("POST", `/v1/ledger/legal-holds/${id}/lift`, { reason });
   await send("GET", "/v1/ledger/entries/0");
   await send("GET", "/v1/ledger/proof/inclusion?index=0");
   await send("GET", "/v1/ledger/log/checkpoint");
@@ -195,13 +204,23 @@ const trip = (): void => {
     throw new Error("nothing is judged");
   };
   const bound = { judge: never, admit: never, engine: "reference" };
-  const ledger = openLedger(join(service.config.data, "remit.db"), bound);
+  const tree = { keys: readLedgerKeys(service.config.data), known: [], at: Date.now() * 1000 };
+  const ledger = openLedger(join(service.config.data, "remit.db"), bound, { tree });
   const at = Date.now() * 1000;
   ledger.tripEngine({ at, mode: "compiled", policySet: "sha256:0", file: "mismatch.json", body: "{}" });
   const key = newSignerKey("log.example/one").verifier.text;
   ledger.commit([{ kind: "ledger_key", command: { id: "key-1", at, caller: "admin", action: "add", key } }]);
   const { entries } = ledger.entries({ limit: 100_000, order: "asc" });
   leaves = entries.map(({ index }) => ledger.entry(index)!.leaf as (typeof leaves)[number]);
+  const done = { at, caller: "admin", first: 0, count: 256, digest: `sha256:${"0".repeat(64)}` };
+  for (let n = 0; n < 256; n++)
+    ledger.commit([
+      { kind: "exported", command: { id: `export-${n}`, ...done, count: n === 255 ? 256 : 1 } },
+    ]);
+  ledger.checkpoint(at);
+  const prune = { id: "prune-1", at, caller: "admin", asFarAsMayBe: false, before: 256 };
+  ledger.commit([{ kind: "prune", command: prune }]);
+  leaves.push(ledger.entry("prune-1")!.leaf as (typeof leaves)[number]);
   ledger.close();
 };
 

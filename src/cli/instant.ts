@@ -1,4 +1,4 @@
-/** Instants as people write them on a command line. */
+/** Instants and places in the ledger as people write them on a command line. */
 import { InvalidArgumentError } from "commander";
 
 const units = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
@@ -30,4 +30,10 @@ export const parseMoment = (text: string): number => {
   const at = parseIso(text);
   if (!Number.isSafeInteger(at) || at < 0) throw new InvalidArgumentError("expected RFC 3339 or YYYY-MM-DD");
   return at;
+};
+
+/** An index of the ledger. */
+export const parseIndex = (text: string): number => {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("expected an index");
+  return Number(text);
 };

@@ -1,8 +1,9 @@
 /** `remit ledger export`, `evidence` and `key`: what goes to whoever must be convinced. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { Command, Option } from "commander";
-import { exportLines, parseExportLine } from "../ledger/export.ts";
+import { type ExportHead, exportLines, parseExportHead, parseExportLine } from "../ledger/export.ts";
 import { verifierFile, type LedgerKeys } from "../ledger/key-file.ts";
 import { newestOf } from "../ledger/log-source.ts";
 import type { Stores } from "../app-stores.ts";
@@ -66,6 +67,15 @@ const write = async (text: string): Promise<void> => {
 
 const iso = (at: number): string => new Date(at / 1000).toISOString();
 
+/** Says on the side that an export begins later than it was asked to. */
+const tellPruned = async (ledger: Stores["ledger"], { from = 0 }: ExportOptions): Promise<void> => {
+  const closing = await ledger.closing?.();
+  if (closing && from <= closing.latest)
+    process.stderr.write(
+      `entries before ${closing.before} were pruned to their hashes: they are not in it\n`,
+    );
+};
+
 const exportLedger = async (options: ExportOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
   const progress = progressTo(process.stderr, "exported");
@@ -81,13 +91,25 @@ const exportLedger = async (options: ExportOptions): Promise<void> => {
     const range = await rangeOf(ledger, options, newest.size);
     const csv = options.format === "csv";
     if (csv) await write(`${columns.join(",")}\n`);
+    await tellPruned(ledger, options);
+    const hash = createHash("sha256");
     let number = 0;
+    let head: ExportHead | undefined;
     for await (const line of exportLines(ledger, newest, range)) {
       const isHead = number++ === 0;
+      if (isHead) head = parseExportHead(line);
+      hash.update(`${line}\n`);
       if (!csv) await write(`${line}\n`);
       else if (!isHead) await write(`${csvLine(line)}\n`);
       if (number % 1000 === 0) progress(number);
     }
+    // Only what holds the entries' bytes can stand in for them when they are pruned.
+    if (!csv && head)
+      await ledger.exportComplete({
+        first: head.first,
+        count: head.count,
+        digest: `sha256:${hash.digest("hex")}`,
+      });
   });
 };
 

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { Problem } from "../kit/problem.ts";
 import type { EntryFilter, EntryView, LedgerStore } from "../ledger/store.ts";
-import { parseInstant } from "./instant.ts";
+import { parseIndex, parseInstant } from "./instant.ts";
 import { evidenceCommand, exportCommand, keyCommand } from "./ledger-export.ts";
+import { legalHoldCommand, pruneCommand } from "./ledger-retention.ts";
 import { verifyCommand } from "./ledger-verify.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing, printable } from "./table.ts";
@@ -163,11 +164,6 @@ const withFilter = (command: Command): Command =>
     )
     .option("--to <time>", "before this instant", (text) => parseInstant(text));
 
-const parseIndex = (text: string): number => {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("expected an index");
-  return Number(text);
-};
-
 type EraseOptions = CommonOptions & {
   subject: { type: string; id: string };
   reason: string;
@@ -196,6 +192,8 @@ export const ledgerCommand = (): Command =>
     .addCommand(exportCommand())
     .addCommand(evidenceCommand())
     .addCommand(keyCommand())
+    .addCommand(pruneCommand())
+    .addCommand(legalHoldCommand())
     .addCommand(
       withFilter(withCommonOptions(new Command("list")))
         .description("list entries, oldest first")

@@ -78,10 +78,11 @@ const showNames = (why: string, found: Simulation["erased"]): void => {
   out(`${why}: ${counted(found.length, "decision")}: ${names.join(", ")}${more}`);
 };
 
-const showText = ({ judged, repeated, erased, withheld, flipped, changed }: Simulation): void => {
+const showText = ({ judged, repeated, erased, withheld, pruned, flipped, changed }: Simulation): void => {
   for (const group of groupsOf(flipped)) showGroup(group);
   showNames("not kept any more", erased);
   showNames("not all kept that they were judged on", withheld);
+  if (pruned > 0) out(`pruned to their hashes: ${pruned} entries, the oldest`);
   const parts = [
     `${counted(judged, "decision")} judged again`,
     `${flipped.length} flipped`,
@@ -97,13 +98,23 @@ const shown = ({ at, usdMicros, ...rest }: Difference): object => ({
   usd_micros: usdMicros,
 });
 
-const asJson = ({ policySet, judged, repeated, erased, withheld, flipped, changed }: Simulation): string => {
+const asJson = ({
+  policySet,
+  judged,
+  repeated,
+  erased,
+  withheld,
+  pruned,
+  flipped,
+  changed,
+}: Simulation): string => {
   return printableJson({
     ...(policySet === undefined ? {} : { policy_set: policySet }),
     judged,
     repeated,
     erased,
     withheld,
+    ...(pruned > 0 ? { pruned } : {}),
     flipped: flipped.map(shown),
     changed: changed.map(shown),
     usd_micros: sum(flipped),

@@ -3,6 +3,7 @@ import type { Sink } from "../alert/sink.ts";
 import type { Caller } from "../identity/caller.ts";
 import type { ForwardedIssuer } from "../identity/issuer.ts";
 import type { TrustDomain } from "../identity/trust-domain.ts";
+import type { StreamSink } from "../ledger/stream.ts";
 import type { Anchor } from "../ledger/anchor.ts";
 import type { Recording } from "../ledger/recording.ts";
 
@@ -21,14 +22,18 @@ export type Config = {
   callers: Caller[];
   /** Who hears of alerts. */
   alerts: Sink[];
+  /** What entries are streamed to. */
+  sinks: StreamSink[];
   issuers: ForwardedIssuer[];
   trustDomains: TrustDomain[];
   /** URLs that proofs of possession may be for, where a caller's record names none. */
   proofUrls: string[];
-  /** The log's name, where it isn't left to the first start, and where its checkpoints go besides. */
-  ledger: { origin?: string; anchor?: Anchor };
   /** What of questions is kept. */
   recording: Recording;
+  /** The log's name, where it isn't left to the first start, where its checkpoints go besides, how often heads are logged. */
+  ledger: { origin?: string; anchor?: Anchor; headsIntervalMs: number };
+  /** After how many days entries that were exported are pruned to their hashes; absent: never. */
+  retentionDays?: number;
   /** Whether agents that are not registered may act. */
   unregisteredAgents: boolean;
   bodyBytesMax: number;

@@ -47,7 +47,8 @@ test("without any source the defaults hold, relative to the working directory", 
     trustDomains: [],
     proofUrls: [],
     recording: { properties: "full", context: "full", mask: [] },
-    ledger: {},
+    sinks: [],
+    ledger: { headsIntervalMs: 3_600_000 },
     unregisteredAgents: false,
     bodyBytesMax: 1_048_576,
     jsonDepthMax: 64,
@@ -132,6 +133,16 @@ const badFiles: [string, string, string][] = [
     "a truth value as text",
     'unregistered_agents: "true"',
     "remit.yaml:1:22: unregistered_agents: invalid input: expected boolean",
+  ],
+  [
+    "a sink without its URL",
+    "sinks: [{name: siem, type: http}]",
+    "remit.yaml:1:9: sinks.0.url: goes with type http, and only with it",
+  ],
+  [
+    "a sink that is sent to in the clear",
+    "sinks: [{name: siem, type: http, url: http://siem.example/}]",
+    "remit.yaml:1:39: sinks.0.url: must be an https URL (http: with allow_private only)",
   ],
   [
     "a level that isn't one",
@@ -320,6 +331,8 @@ callers:
 issuers:
   - {issuer: https://as.example, jwks_uri: https://as.example/keys, algorithms: [ES256]}
 bundle: {file: policies.bundle.json, public_keys: [release.pem]}
+sinks: [{name: out, type: stdout}]
+retention: {days: 400}
 `;
 
 test("the effective configuration is printed in file form, whole, with its secrets masked", () => {
@@ -340,6 +353,12 @@ test("the effective configuration is printed in file form, whole, with its secre
     obligations: [],
   });
   expect(printed.callers[1].oauth).toEqual({ issuer: "https://as.example", audience: "pdp", client_id: "a" });
+  expect(printed.sinks[0]).toMatchObject({
+    type: "http",
+    url: "https://siem.example/…",
+    allow_private: false,
+  });
+  expect(printed.retention).toEqual({ days: 400 });
   expect(printed.listen).toBe("[::1]:0");
 });
 

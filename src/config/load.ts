@@ -11,6 +11,7 @@ import { loadErrorText, type Place } from "../kit/place.ts";
 import { readYaml } from "../kit/yaml.ts";
 import type { Config } from "./config.ts";
 import { fileOfTokens, tokensOf } from "./tokens.ts";
+import { fileOfStreamSink, streamSinkOf } from "./sinks.ts";
 import { listenText, parseListen } from "./listen.ts";
 import { type ConfigFile, configShape, settings, valueOf } from "./schema.ts";
 
@@ -124,7 +125,11 @@ const callerOf = (caller: ConfigFile["callers"][number]): Caller => ({
   obligations: caller.obligations,
 });
 
-const ledgerOf = ({ origin, anchor }: ConfigFile["ledger"], base: string): Config["ledger"] => ({
+const ledgerOf = (
+  { origin, anchor, heads_interval_ms: headsIntervalMs }: ConfigFile["ledger"],
+  base: string,
+): Config["ledger"] => ({
+  headsIntervalMs,
   ...(origin === undefined ? {} : { origin }),
   ...(anchor?.file === undefined ? {} : { anchor: { file: resolve(base, anchor.file) } }),
   ...(anchor?.url === undefined ? {} : { anchor: { url: anchor.url } }),
@@ -158,8 +163,10 @@ const configOf = (
   callers: file.callers.map(callerOf),
   ...tokensOf(file, base),
   alerts: file.alerts.map((sink) => sinkOf(sink, base)),
+  sinks: file.sinks.map((sink) => streamSinkOf(sink, base)),
   ledger: ledgerOf(file.ledger, base),
   recording: recordingOf(file.recording),
+  ...(file.retention ? { retentionDays: file.retention.days } : {}),
   unregisteredAgents: file.unregistered_agents,
   bodyBytesMax: file.body_bytes_max,
   jsonDepthMax: file.json_depth_max,
@@ -262,12 +269,18 @@ const fileForm = (config: Config): Record<string, unknown> => ({
     allow_private: allowPrivate,
     types: [...types],
   })),
-  ledger: config.ledger,
   recording: {
     properties: config.recording.properties,
     context: config.recording.context,
     mask: config.recording.mask.map((path) => path.join(".")),
   },
+  sinks: config.sinks.map(fileOfStreamSink),
+  ledger: {
+    ...(config.ledger.origin === undefined ? {} : { origin: config.ledger.origin }),
+    ...(config.ledger.anchor ? { anchor: config.ledger.anchor } : {}),
+    heads_interval_ms: config.ledger.headsIntervalMs,
+  },
+  ...(config.retentionDays === undefined ? {} : { retention: { days: config.retentionDays } }),
   unregistered_agents: config.unregisteredAgents,
   body_bytes_max: config.bodyBytesMax,
   json_depth_max: config.jsonDepthMax,

@@ -11,6 +11,7 @@ import {
   oauthSettings,
   type Setting,
   sinkSettings,
+  streamSinkSettings,
   settings,
   trustDomainSettings,
 } from "./schema.ts";
@@ -74,6 +75,11 @@ ${ledgerSettings.map(fieldLine).join("\n")}
 What of questions is kept, and what never reaches the disk: [what is kept](../ledger.md#what-is-kept-of-a-question).
 
 ${recordingSettings.map(fieldLine).join("\n")}
+## sinks
+
+Where every entry goes besides, as a line of JSON: [streaming](../ledger.md#streaming).
+
+${streamSinkSettings.map(fieldLine).join("\n")}
 
 ## issuers
 

@@ -12,6 +12,7 @@ import {
 import { defaultAlgorithms, isProofUrl, isSafeUrl } from "../identity/issuer.ts";
 import { trustDomainPattern } from "../identity/trust-domain.ts";
 import { maskOf } from "../ledger/recording.ts";
+import { streamSinkFields, type StreamSinkFile, streamSinkShape } from "./sinks.ts";
 import { parseListen } from "./listen.ts";
 
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
@@ -60,15 +61,18 @@ export type ConfigFile = {
   }[];
   proof_urls: string[];
   alerts: SinkFile[];
+  sinks: StreamSinkFile[];
   ledger: {
     origin?: string | undefined;
     anchor?: { file?: string | undefined; url?: string | undefined } | undefined;
+    heads_interval_ms: number;
   };
   recording: {
     properties: "full" | "digest" | string[];
     context: "full" | "digest" | string[];
     mask: string[];
   };
+  retention?: { days: number } | undefined;
   unregistered_agents: boolean;
   body_bytes_max: number;
   json_depth_max: number;
@@ -220,6 +224,13 @@ const ledgerShape = z.strictObject({
     .refine(({ file, url }) => (file === undefined) !== (url === undefined), "needs either file or url")
     .optional()
     .describe("Where checkpoints go besides: out of reach of whoever can write the data directory"),
+  heads_interval_ms: z
+    .number()
+    .int()
+    .min(1000)
+    .max(86_400_000)
+    .default(3_600_000)
+    .describe("How often the ends of all chains are logged while entries come, in milliseconds"),
 });
 
 const kept = z.union([z.enum(["full", "digest"]), z.array(z.string().min(1)).min(1)], {
@@ -308,12 +319,26 @@ const shape = z.strictObject({
     .superRefine(unique("name", ({ name }) => name))
     .default([])
     .describe("Who hears of alerts: signed webhooks and Slack-compatible messages"),
-  ledger: ledgerShape.default({}).describe("The log's name, and where its checkpoints are anchored"),
   recording: recordingShape
     .default({ properties: "full", context: "full", mask: [] })
     .describe(
       "What of questions is kept beside their entries; by default all, so that they can be judged again",
     ),
+  sinks: z
+    .array(streamSinkShape)
+    .max(16)
+    .superRefine(unique("name", ({ name }) => name))
+    .default([])
+    .describe("What every entry is streamed to, a SIEM for instance: in order, at least once"),
+  ledger: ledgerShape
+    .default({ heads_interval_ms: 3_600_000 })
+    .describe("The log's name, and where its checkpoints are anchored"),
+  retention: z
+    .strictObject({
+      days: whole(1, 36_500).describe("Days after which entries are pruned to their hashes"),
+    })
+    .optional()
+    .describe("Prunes old entries by itself, those that were exported and are under no legal hold"),
   unregistered_agents: z.boolean().default(false).describe("Whether agents that are not registered may act"),
   body_bytes_max: whole(1024, 16_777_216).default(1_048_576).describe("Largest request body, in bytes"),
   json_depth_max: whole(8, 100).default(64).describe("Deepest nesting of a request body"),
@@ -379,6 +404,7 @@ export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oa
 export const sinkSettings: readonly Setting[] = settingsOf(sinkFields);
 export const bundleSettings: readonly Setting[] = settingsOf(bundleShape);
 export const recordingSettings: readonly Setting[] = settingsOf(recordingShape);
+export const streamSinkSettings: readonly Setting[] = settingsOf(streamSinkFields);
 export const ledgerSettings: readonly Setting[] = settingsOf(ledgerShape);
 export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
 export const introspectionSettings: readonly Setting[] = settingsOf(issuerShape.shape.introspection.unwrap());

@@ -108,6 +108,8 @@ export type RecordedReader = {
   /** How many decisions the filter lets through. */
   count: (filter: RecordedFilter) => number;
   acts: (filter: RecordedFilter) => Iterable<RecordedAct>;
+  /** How many entries from the beginning were pruned to their hashes, with the decisions among them. */
+  pruned: number;
   /** The source of a policy set. @throws Problem `not_found` */
   policySet: (digest: string) => string;
   close: () => void;

@@ -20,6 +20,7 @@ import { addKillRoutes } from "./kill-routes.ts";
 import { addPolicyRoutes, type PolicyParts } from "./policy-routes.ts";
 import { addRegistryRoutes } from "./registry-routes.ts";
 import { addOutcomeRoutes } from "./outcome-routes.ts";
+import { addRetentionRoutes } from "./retention-routes.ts";
 import { addLedgerRoutes } from "./ledger-routes.ts";
 import { addSimulateRoutes, type SimulateParts } from "./simulate-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
@@ -58,6 +59,7 @@ export const createHttpApp = (parts: HttpParts): Hono => {
   addEntryRoutes(app, parts, add);
   addLedgerRoutes(app, parts, add);
   addEraseRoutes(app, parts, add);
+  addRetentionRoutes(app, parts, add);
   addHoldRoutes(app, parts, add);
   addOutcomeRoutes(app, parts, add);
   addBudgetRoutes(app, parts, add);

@@ -86,9 +86,13 @@ const listEntries =
       await noteRead(name, "tail", asked);
       return tails.open(ledger, { ...rest, ...(cursor === undefined ? {} : { cursor }) });
     }
-    const { entries, next } = await ledger.entries(filter);
+    const { entries, next, prunedBefore } = await ledger.entries(filter);
     await noteRead(name, "entries", asked);
-    return jsonAnswer(200, next === undefined ? { entries } : { entries, next });
+    return jsonAnswer(200, {
+      entries,
+      ...(next === undefined ? {} : { next }),
+      ...(prunedBefore === undefined ? {} : { pruned_before: prunedBefore }),
+    });
   };
 
 const relatedMax = 100;

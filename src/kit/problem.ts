@@ -9,6 +9,7 @@ export const problemStatus = {
   forbidden: 403,
   not_found: 404,
   method_not_allowed: 405,
+  pruned: 410,
   conflict: 409,
   idempotency_in_progress: 409,
   precondition_failed: 412,

@@ -3,6 +3,7 @@ import { type Evidence, tallyOf, tallyText } from "./evidence.ts";
 import { entriesFrom, type LogSource, newestOf, proofFrom } from "./log-source.ts";
 import { inclusionPath } from "./merkle.ts";
 import type { EntryFilter, HeadsTaken, LedgerStore } from "./store.ts";
+import { Problem } from "../kit/problem.ts";
 import { tileWidth } from "./tile.ts";
 import { disorderMsMax, parseLeaf } from "./verify.ts";
 
@@ -113,6 +114,17 @@ const covering = (stretch: readonly Proven[], fromMs: number, toMs: number): Pro
   return stretch.slice(Math.max(0, (first < 0 ? stretch.length : first) - 1), last + 2);
 };
 
+/** @throws Problem `pruned` where entries of the period may be gone: what is left wouldn't be evidence of it */
+const assertKept = async (source: EvidenceSource, from: number): Promise<void> => {
+  const closing = await source.closing?.();
+  if (!closing || from - disorderMsMax * 1000 > closing.latest) return;
+  throw new Problem(
+    "pruned",
+    `entries up to ${iso(closing.latest)} were pruned to their hashes: evidence of them is in the exports of before; what is left begins later`,
+    { field: "from" },
+  );
+};
+
 const iso = (at: number): string => new Date(at / 1000).toISOString();
 
 /** Collects the evidence. What it tells in words is counted from the entries themselves. */
@@ -126,6 +138,7 @@ export const collectEvidence = async (given: EvidenceSource, wanted: Wanted): Pr
   const made = timesOf([heads])[0]! * 1000;
   const period = { agent, from: wanted.from, to: Math.min(wanted.to ?? made, made) };
   const [from, to] = [iso(period.from), iso(period.to)];
+  await assertKept(given, period.from);
   const stretch: Proven[] = [];
   for (const index of (await stretchOf(source, period)).filter((at) => at < headsIndex)) {
     const found = await entry(index);

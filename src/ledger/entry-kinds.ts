@@ -41,6 +41,10 @@ export type EntryKind =
   | "ledger.key"
   | "ledger.read"
   | "ledger.export"
+  | "ledger.exported"
+  | "legal_hold.add"
+  | "legal_hold.lift"
+  | "retention.prune"
   | "subject.erase";
 
 const text = z.string();
@@ -225,6 +229,10 @@ const kinds: Record<EntryKind, z.ZodRawShape> = {
     to: instant,
   },
   "ledger.export": { format: z.enum(["ndjson", "csv"]), from: text.optional(), to: text.optional() },
+  "ledger.exported": { first: count, count, digest: text },
+  "legal_hold.add": { legal_hold: text },
+  "legal_hold.lift": { legal_hold: text },
+  "retention.prune": { before: count, entries: count, closing: hash, exports: z.array(text) },
   "subject.erase": { subjects: z.array(pseudonym), details: count, accounts: count },
 };
 

@@ -6,7 +6,7 @@ import type { LedgerStore } from "./store.ts";
 import { entriesIn, nodesInTiles, tilePath, tileWidth, widthAt } from "./tile.ts";
 
 /** A log: a service's, or a database's. */
-export type LogSource = Pick<LedgerStore, "checkpoint" | "tile">;
+export type LogSource = Pick<LedgerStore, "checkpoint" | "tile"> & Partial<Pick<LedgerStore, "closing">>;
 
 const tileOf = async (
   source: LogSource,

@@ -2,6 +2,7 @@
 import type { Micros } from "../kit/clock.ts";
 import type { JsonObject } from "../kit/json.ts";
 import type { EntryKind } from "./entry-kinds.ts";
+import type { Closing } from "./closing.ts";
 import type { HeadProof } from "./heads.ts";
 import type { TileName } from "./tile.ts";
 
@@ -70,6 +71,9 @@ export type EntryFilter = {
   /** Index of the last entry seen. */
   cursor?: number;
 };
+
+/** `prunedBefore`: what was before this index is kept as hashes only, and isn't found. */
+export type EntryPage = { entries: EntryView[]; next?: number; prunedBefore?: number };
 
 /** One entry with all that is kept of it: the leaf's own value, and the detail unless it was erased. */
 export type EntryShown = { entry: EntryView; leaf: unknown; detail?: unknown };
@@ -145,13 +149,61 @@ export type Remains = { entities: string[]; agents: string[]; kills: string[] };
 /** What an erasure came to: its entry, how many details and accounts named the subject, and what still does. */
 export type Erased = { index: number; details: number; accounts: number; remains: Remains };
 
-/** Who wants the ends of all chains logged, to show which agent's. */
-export type HeadsCommand = { id: string; at: Micros; caller: string; agent: string };
+/** Who wants the ends of all chains logged, and to show which agent's; without one, none is shown. */
+export type HeadsCommand = { id: string; at: Micros; caller: string; agent?: string };
 
 /** The entry that logs the ends, the agent's chain, and the lines that settle what its end is. */
 export type HeadsTaken = { index: number; key: string; lines: HeadProof[] };
 
+/** What must be kept. What is absent doesn't narrow it: with nothing at all, everything is held. */
+export type LegalHoldScope = { agent?: string; subject?: string; from?: Micros; to?: Micros };
+
+export type LegalHold = LegalHoldScope & {
+  id: string;
+  reason: string;
+  placedBy: string;
+  placedAt: Micros;
+  lifted?: { by: string; at: Micros; reason: string };
+};
+
+/** Places a hold, under its own id, or lifts another. */
+export type LegalHoldCommand = { id: string; at: Micros; caller: string; reason: string } & (
+  | ({ action: "add" } & LegalHoldScope)
+  | { action: "lift"; hold: string }
+);
+
+/** Which entries are to be pruned to their hashes. `asFarAsMayBe`: those of them that may be, instead of none. */
+export type PruneCommand = { id: string; at: Micros; caller: string; asFarAsMayBe: boolean } & (
+  | { before: number }
+  | { beforeAt: Micros }
+);
+
+/** What one step of pruning came to: entries before `before` are pruned now; `index` is of the entry that says so. */
+export type Pruned = { before: number; entries: number; more: boolean; index?: number };
+
+/** That an export was written whole: from which entry on, how many, and the SHA-256 of what was written. */
+export type ExportedCommand = {
+  id: string;
+  at: Micros;
+  caller: string;
+  first: number;
+  count: number;
+  digest: string;
+};
+
 export type LedgerStore = {
+  /**
+   * Prunes a step of what is asked for.
+   * @throws Problem `conflict` where something of it wasn't exported, is under legal hold or isn't what was signed
+   */
+  prune: (command: PruneCommand) => Promise<Pruned>;
+  /** Gives the index of the entry that tells it. */
+  exported: (command: ExportedCommand) => Promise<number>;
+  /** @throws Problem `not_found` for a hold that there is none of, `conflict` for one that was lifted */
+  changeLegalHold: (command: LegalHoldCommand) => Promise<LegalHold>;
+  legalHolds: () => Promise<LegalHold[]>;
+  /** What is left of pruned entries; undefined where none were. */
+  closing: () => Promise<Closing | undefined>;
   /** Logs the ends of all chains, in an entry. */
   takeHeads: (command: HeadsCommand) => Promise<HeadsTaken>;
   /** @throws Problem `not_found` for a decision of another caller, `conflict` where something else was reported */
@@ -171,8 +223,8 @@ export type LedgerStore = {
   /** @throws Problem as `inclusion`; `invalid_request` for sizes that nothing can be proved of */
   consistency: (from: number, to: number) => Promise<Uint8Array[]>;
   /** Entries in index order as asked; `next` is the cursor of the next page, absent at the end. */
-  entries: (filter: EntryFilter) => Promise<{ entries: EntryView[]; next?: number }>;
-  /** The entry of this index or id. */
+  entries: (filter: EntryFilter) => Promise<EntryPage>;
+  /** The entry of this index or id. @throws Problem `pruned` where it is known that only its hash is kept */
   entry: (ref: number | string) => Promise<EntryShown | undefined>;
   /** Whether the ledger takes entries: the last commit held, or a trial write does. Otherwise why not. */
   writable: () => Promise<{ ok: true } | { ok: false; error: string }>;

@@ -14,10 +14,13 @@ const progressEvery = 10_000;
 export const verifyLog = async (source: LogSource, trust: Trust, progress: Progress): Promise<Verified> => {
   const { note, size } = await newestOf(source);
   const { heads, faults } = openAll([...trust.checkpoints, { note, from: "the log" }], trust.keys);
-  const verifier = createVerifier({ first: 0, heads });
+  const closing = await source.closing?.();
+  const first = closing?.before ?? 0;
+  const verifier = createVerifier({ first, closing, heads });
   for (const fault of faults) verifier.fault(fault);
   const hashOf = leafHashesOf(source, size);
-  for await (const { index, leaf } of entriesFrom(source, { first: 0, end: size, size })) {
+  for (let index = 0; index < first; index++) verifier.pruned(await hashOf(index));
+  for await (const { index, leaf } of entriesFrom(source, { first, end: size, size })) {
     verifier.entry({ index, leaf, tileHash: await hashOf(index) });
     if ((index + 1) % progressEvery === 0) progress(index + 1);
   }

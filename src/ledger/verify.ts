@@ -3,6 +3,7 @@
  * of them. What is wrong is named, with the first entry that it is wrong with.
  */
 import { z } from "zod";
+import { type Closing, closingDigest, pruneKind } from "./closing.ts";
 import type { TreeHead } from "./checkpoint.ts";
 import { leafBytesMax, leafHash } from "./entry.ts";
 import { type ChainEnd, headsRoot } from "./heads.ts";
@@ -21,6 +22,7 @@ export type FaultKind =
   | "checkpoint_forged"
   | "checkpoint_mismatch"
   | "balance_wrong"
+  | "closing_wrong"
   | "evidence_incomplete"
   | "unreadable";
 
@@ -73,6 +75,8 @@ export type SeenEntry = { index: number; leaf: Uint8Array; leafHash?: Uint8Array
 export type Verifier = {
   /** Takes the next entry; gives its parts, for checks beyond these. */
   entry: (seen: SeenEntry) => Leaf | undefined;
+  /** Takes the hash of the next pruned entry. */
+  pruned: (hash: Uint8Array) => void;
   fault: (fault: Fault) => void;
   /** Everything came by. */
   end: () => Verified;
@@ -108,6 +112,15 @@ const addMoves = (sums: Sums, rec: Leaf["rec"]): boolean => {
   return true;
 };
 
+/** The sums to begin with where entries were pruned. */
+export const closingSums = (closing: Closing | undefined): Sums =>
+  new Map(
+    (closing?.balances ?? []).map(({ budget, account, start, used, held }) => [
+      sumKey(budget, account, start),
+      { used, held },
+    ]),
+  );
+
 type Chains = Map<string, ChainEnd & { index: number }>;
 
 /** Follows the links of an entry. A ledger that is seen from the middle only begins with links to what isn't seen. */
@@ -140,6 +153,8 @@ const followLinks = (
 
 type Place = {
   first: number;
+  /** What is left of the entries before the first: the rest is then checked as part of a whole. */
+  closing?: Closing | undefined;
   heads: readonly TreeHead[];
   /** Keeps the leaf hashes, for the proof of a part of the ledger. */
   keepHashes?: boolean;
@@ -210,16 +225,63 @@ const placeFault = (index: number, next: number): Fault | undefined => {
   return { kind: "entry_missing", index: next, message };
 };
 
+type ClosingProof = {
+  see: (index: number, rec: Leaf["rec"]) => void;
+  end: () => { note?: string; wrong?: Fault };
+};
+
+/** Looks for the entry that says what was pruned, and compares what is left of it. */
+const createClosingProof = (closing: Closing | undefined): ClosingProof => {
+  const wanted = closing && closingDigest(closing);
+  let said: number | undefined;
+  let wrong: Fault | undefined;
+  let noted = false;
+  return {
+    see: (index, { before, closing: digest }) => {
+      if (before !== closing?.before) return;
+      said = index;
+      if (digest !== wanted)
+        wrong = {
+          kind: "closing_wrong",
+          index,
+          message: "the balances and ends of chains that it closed are not those that are kept",
+        };
+    },
+    end: () => {
+      if (!closing) return {};
+      const { before } = closing;
+      if (said === undefined && noted) return {};
+      if (said === undefined) {
+        noted = true;
+        return {
+          wrong: {
+            kind: "entry_missing",
+            index: 0,
+            message: `it and those up to ${before - 1} are missing, and no entry says that they were pruned`,
+          },
+        };
+      }
+      const note = `${before} entries pruned, hashes kept, closing balances from entry ${said}`;
+      // Told once, however often the end is asked for.
+      const found = wrong;
+      wrong = undefined;
+      const told = noted ? {} : { note };
+      noted = true;
+      return found ? { ...told, wrong: found } : told;
+    },
+  };
+};
+
 const notesMax = 10;
 
 /** A verifier of the entries from `first` on. `heads` are signed; those of a whole ledger are compared on the way. */
 export const createVerifier = (where: Place): Verifier => {
-  const { first, keepHashes = false } = where;
-  const whole = first === 0;
+  const { first, closing, keepHashes = false } = where;
+  const whole = first === 0 || closing?.before === first;
   const faults: Fault[] = [];
   const notes: string[] = [];
-  const chains: Chains = new Map();
-  const sums: Sums = new Map();
+  const chains: Chains = new Map((closing?.chains ?? []).map((end) => [end.key, { ...end, index: first }]));
+  const sums: Sums = closingSums(closing);
   const hashes: Uint8Array[] = [];
   let [next, more, gapless] = [first, 0, true];
   const fault: Tell = (found) => {
@@ -228,6 +290,7 @@ export const createVerifier = (where: Place): Verifier => {
   };
   const tree = createComparison(whole ? where : { first, heads: [] }, fault);
   const date = createDates((text) => notes.length < notesMax && notes.push(text), fault);
+  const proof = createClosingProof(closing);
   const inspect = (index: number, leaf: Uint8Array, hash: Uint8Array): Leaf | undefined => {
     const parsed = parseLeaf(leaf);
     if (!parsed) {
@@ -235,6 +298,7 @@ export const createVerifier = (where: Place): Verifier => {
       return undefined;
     }
     const { chain, rec } = parsed;
+    if (closing && rec.kind === pruneKind) proof.see(index, rec);
     const told = whole && rec.kind === "heads" ? headsRoot([...chains.values()]) : undefined;
     if (told && rec["root"] !== Buffer.from(told).toString("base64url"))
       fault({
@@ -268,7 +332,11 @@ export const createVerifier = (where: Place): Verifier => {
       if (keepHashes) hashes.push(hash);
       return inspect(index, leaf, hash);
     },
+    pruned: (hash) => tree.add(Buffer.from(hash)),
     end: () => {
+      const { note, wrong } = proof.end();
+      if (wrong) fault(wrong);
+      if (note !== undefined) notes.push(note);
       tree.end(next);
       const inOrderOfEntries = faults.toSorted((a, b) => (a.index ?? Infinity) - (b.index ?? Infinity));
       return { faults: inOrderOfEntries, more, notes, size: next, hashes, sums, chains };

@@ -7,6 +7,7 @@ import { Problem } from "../../kit/problem.ts";
 import { freshBytes } from "../../kit/random.ts";
 import { detailCommitment, leafBytesMax, leafHash, leafOf, nameFits } from "../../ledger/entry.ts";
 import type { EntryKind } from "../../ledger/entry-kinds.ts";
+import { prunedBefore } from "./closing.ts";
 import { createChains } from "./chains.ts";
 import { createPseudonyms } from "./pseudonyms.ts";
 
@@ -39,9 +40,11 @@ export const nextIndex = (db: Database): number => {
       "select count(*) as count, max(idx) as last from entry",
     )
     .get()!;
-  if (count !== (last ?? -1) + 1)
+  const pruned = prunedBefore(db);
+  const next = (last ?? -1) + 1;
+  if (count !== next - pruned)
     throw new Problem("not_ready", `the ledger holds ${count} entries, but its last index is ${last}`);
-  return count;
+  return next;
 };
 
 /** A chain's key has bounds, as a leaf has; a longer name goes by its digest. */

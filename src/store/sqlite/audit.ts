@@ -1,6 +1,7 @@
 /** Recomputes every balance from the entries' own bytes and compares: what the ledger says and what accounts hold must agree. */
 import type { Database } from "better-sqlite3";
-import { sumKey, type Sums } from "../../ledger/verify.ts";
+import { readClosing } from "./closing.ts";
+import { closingSums, sumKey, type Sums } from "../../ledger/verify.ts";
 
 /** A window of an account that differs, or a hold whose lines do. */
 export type BalanceFault = { budget: string; account: string; start: number; message: string };
@@ -10,7 +11,7 @@ type PeriodRow = { budget: string; account: string; start: number; used: number;
 
 /** Sums of the moves of all entries by window; accounts by pseudonym. */
 const sumsOf = (db: Database): Sums => {
-  const sums: Sums = new Map();
+  const sums: Sums = closingSums(readClosing(db));
   const leaves = db.prepare<[], Buffer>("select leaf from entry order by idx").pluck();
   for (const leaf of leaves.iterate()) {
     const { rec } = JSON.parse(leaf.toString("utf8")) as { rec: { moves?: MoveRecord[] } };

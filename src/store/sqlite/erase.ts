@@ -6,7 +6,9 @@ import type { Database } from "better-sqlite3";
 import { actRecord } from "../../decision/record.ts";
 import { pseudonym } from "../../kit/id.ts";
 import { Problem } from "../../kit/problem.ts";
-import type { Erased, EraseCommand, Remains } from "../../ledger/store.ts";
+import type { EntryFilter, Erased, EraseCommand, Remains } from "../../ledger/store.ts";
+import { findEntries } from "./entry-search.ts";
+import { heldAmong } from "./legal-holds.ts";
 import type { Desk } from "./desk.ts";
 
 /** Erases with the desk of this transaction. */
@@ -74,6 +76,8 @@ const createForget = (db: Database) => {
       .pluck()
       .all(...forms);
     const answered = (db.prepare<[], number>("select count(*) from idempotency").pluck().get() ?? 0) > 0;
+    const hold = heldAmong(db, new Set(found));
+    if (hold !== undefined) throw heldProblem(hold);
     for (const index of found) {
       traces.run(index, index);
       details.run(index);
@@ -119,6 +123,26 @@ const createRemains = (db: Database): ((subject: EraseCommand["subject"]) => Rem
   };
 };
 
+const heldProblem = (hold: string): Problem =>
+  new Problem(
+    "conflict",
+    `entries that name the subject are under the legal hold \`${hold}\`: lift it first`,
+    {
+      field: "subject",
+    },
+  );
+
+/** The entries that bear a pseudonym of the subject, as subject, actor or resource. */
+const namedIn = (db: Database, subject: EraseCommand["subject"]): Set<number> => {
+  const find = (filter: Partial<EntryFilter>): number[] =>
+    findEntries(db, { ...filter, order: "asc", limit: 1 }, Number.MAX_SAFE_INTEGER);
+  return new Set([
+    ...find({ user: subject.id }),
+    ...find({ agent: subject.id }),
+    ...find({ resource: subject }),
+  ]);
+};
+
 export const createErase = (db: Database): Erase => {
   const namesOf = db
     .prepare<[string, string], string>(
@@ -136,6 +160,9 @@ export const createErase = (db: Database): Erase => {
     const { id, at, caller, subject, reason } = command;
     const names = namesOf.all(subject.type, subject.id);
     const acts = names.some((name) => isAgent.get(name) !== undefined);
+    // A pseudonym of an entry under hold must still be known, whether or not its detail names the person.
+    const hold = names.length === 0 ? undefined : heldAmong(db, namedIn(db, subject));
+    if (hold !== undefined) throw heldProblem(hold);
     const accounts = accountsOf.all().filter(({ name }) => namesPerson(name, subject.id, acts));
     const texts = [...new Set(accounts.map(({ name }) => quoted(name)))];
     const forms = [...formsOf(subject.id), ...texts];

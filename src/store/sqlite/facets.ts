@@ -48,7 +48,11 @@ export const createFacets = (db: Database): Facets => {
        case when instr(d.body, '"traceId":') > 0 then json_extract(d.body, '$.traceId') end as trace
      from entry e left join detail d on d.idx = e.idx where e.idx >= ? order by e.idx limit ${stepEntries}`,
   );
-  const latestBefore = db.prepare<[number], Micros | null>("select max(at) from entry where idx < ?").pluck();
+  const latestBefore = db
+    .prepare<[number], Micros>(
+      "select max(coalesce((select max(at) from entry where idx < ?), 0), (select latest from pruned))",
+    )
+    .pluck();
   const place = db.prepare("insert into entry_facet (facet, idx) values (?, ?)");
   const placeTrace = db.prepare("insert into entry_trace (trace, idx) values (?, ?)");
   const advance = db.prepare("update search set size = ?, disorder = ?");

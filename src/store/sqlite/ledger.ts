@@ -16,7 +16,8 @@ import type { Caller } from "../../identity/caller.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
-import type { EntryFilter, EntryShown, EntryView } from "../../ledger/store.ts";
+import type { Closing } from "../../ledger/closing.ts";
+import type { EntryFilter, EntryPage, EntryShown, LegalHold } from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
 import { activationRows, putInForce, type ActivationRows } from "./activations.ts";
 import { agentKeyRows, keyStanding } from "./agent-keys.ts";
@@ -32,10 +33,14 @@ import { type EngineTrip, recordTrip } from "./engine-trip.ts";
 import { readEntries, readEntry } from "./entries.ts";
 import { agentsOfHold } from "./holds.ts";
 import { createKills } from "./kills.ts";
+import { readClosing } from "./closing.ts";
+import { legalHolds } from "./legal-holds.ts";
+import { createHeadsDue } from "./heads.ts";
 import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
 import { createFacets } from "./facets.ts";
-import { createWrites } from "./writes.ts";
+import { type StreamRows, streamRows } from "./streams.ts";
+import { createWrites, type Writes } from "./writes.ts";
 import { createTryOut, type TryOut } from "./try-out.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
 import { type Command, createPerform, type Done, type Room } from "./perform.ts";
@@ -84,11 +89,17 @@ export type Ledger = {
   /** The agent whose key this is at the instant. */
   agentOfKey: (hash: string, at: Micros) => string | undefined;
   outbox: OutboxRows;
-  entries: (filter: EntryFilter) => { entries: EntryView[]; next?: number };
+  entries: (filter: EntryFilter) => EntryPage;
+  streams: StreamRows;
+  legalHolds: () => LegalHold[];
+  /** What is left of pruned entries. */
+  closing: () => Closing | undefined;
   entry: (ref: number | string) => EntryShown | undefined;
   tree: TreeRows;
   /** Takes committed entries into the tree, a step at a time, and signs a checkpoint when it has all. */
   integrate: (at: Micros) => { more: boolean; signed?: string };
+  /** Whether the ends of chains should be logged again: entries came, and the last time is that long ago. */
+  headsDue: (at: Micros, intervalMicros: number) => boolean;
   /** The newest checkpoint, after taking in everything. */
   checkpoint: (at: Micros) => string;
   writable: () => { ok: true } | { ok: false; error: string };
@@ -127,6 +138,9 @@ const readsOf = (
   | "standingKills"
   | "delegations"
   | "keptEntities"
+  | "legalHolds"
+  | "closing"
+  | "headsDue"
 > => {
   const policySet = db.prepare<[string], string>("select body from policy_set where digest = ?").pluck();
   const views = createAccountViews(db);
@@ -134,6 +148,9 @@ const readsOf = (
   const keptEntities = entityPages(db);
   return {
     keptEntities,
+    legalHolds: () => legalHolds(db),
+    closing: () => readClosing(db),
+    headsDue: createHeadsDue(db),
     grants: (budget) => views.grants(budget),
     usage: (query) => views.usage(query),
     auditBalances: () => auditBalances(db),
@@ -181,6 +198,16 @@ const trialsOf = (tryOut: TryOut, desk: () => Desk): Pick<Ledger, "tryOut" | "ba
   balancesOf: (facts) => read(() => tryOut.balances(desk(), facts)),
 });
 
+/** Looking for references to each of many entries would take a look at all of their rows: they go with them anyway. */
+const withoutReferences = <T>(db: Database, act: () => T): T => {
+  db.pragma("foreign_keys = 0");
+  try {
+    return act();
+  } finally {
+    db.pragma("foreign_keys = 1");
+  }
+};
+
 /**
  * Commits; what was erased is then gone from the file and its log of writes too, and `before` nothing of it may be left to
  * be found. Where the file can't be written anew (that takes as much space again), the next commit tries again.
@@ -202,8 +229,9 @@ const committer = (
   };
   return (commands) => {
     const erases = commands.some(({ kind }) => kind === "erase");
-    if (erases) before();
-    const done = all(commands);
+    const prunes = commands.some(({ kind }) => kind === "prune");
+    if (erases || prunes) before();
+    const done = prunes ? withoutReferences(db, () => all(commands)) : all(commands);
     due ||= erases;
     if (due) scrub();
     return done;
@@ -225,12 +253,25 @@ const actsOf =
       })
       .immediate();
 
+const callersOf = (
+  callers: CallerRows,
+  durable: Writes["durable"],
+): Pick<Ledger, "addCaller" | "callers" | "revokeCaller"> => ({
+  addCaller: (caller) => durable(() => callers.add(caller)),
+  callers: () => callers.list(),
+  revokeCaller: (name) => durable(() => callers.revoke(name)),
+});
+
+const streamsOf = (db: Database, durable: Writes["durable"]): StreamRows => {
+  const rows = streamRows(db);
+  return { cursor: rows.cursor, move: (cursor) => durable(() => rows.move(cursor)) };
+};
+
 /** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
 export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
   const db = openDatabase(file, options);
   const outbox = outboxRows(db);
   const tell = teller(outbox, options);
-  const callers: CallerRows = callerRows(db);
   const views = createAccountViews(db);
   const perform = createPerform(db, bound, options.warn ?? nobody);
   // Absent after a failure: made anew with the next commit, as a file that can't be written may not be readable either.
@@ -273,6 +314,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     accounts: (id, at, limit, after) =>
       views.accounts(room().desk.accounts, budgetOf(book, id), at, limit, after),
     ...readsOf(db),
+    streams: streamsOf(db, durable),
     entries: (filter) => {
       durable(facets.catchUp);
       return readEntries(db, filter);
@@ -290,9 +332,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),
     activate: (activated, budgets) => taken(budgets, () => putInForce(db, room().desk, activated, budgets)),
     activations: activationRows(db),
-    addCaller: (caller) => durable(() => callers.add(caller)),
-    callers: () => callers.list(),
-    revokeCaller: (name) => durable(() => callers.revoke(name)),
+    ...callersOf(callerRows(db), durable),
     bound: (pagesMax) => void db.pragma(`max_page_count = ${pagesMax}`),
     close: () => {
       db.pragma("wal_checkpoint(truncate)");

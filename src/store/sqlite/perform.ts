@@ -86,6 +86,16 @@ const agentChange =
     holds.stop(desk, book, { ids, how, at, caller });
   };
 
+/** A kill stops holds as well. */
+const killWith = (
+  holds: ReturnType<typeof createHoldActs>,
+  { desk, book }: Room,
+  command: KillCommand,
+): unknown => {
+  const { at, caller } = command;
+  return killAct(desk, command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
+};
+
 /** Does acts inside a commit. `warn` hears of what broke: it was undone alone. */
 export const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
   const holds = createHoldActs(db, warn);
@@ -111,10 +121,8 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
         return accounts.adjust(desk, book, command.command);
       case "agent":
         return changeAgent({ desk, book }, command.command);
-      case "kill": {
-        const { at, caller } = command.command;
-        return killAct(desk, command.command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
-      }
+      case "kill":
+        return killWith(holds, { desk, book }, command.command);
       case "delegation":
         return delegationAct(desk, command.command);
       case "agent_key":
@@ -129,6 +137,9 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
       case "outcome":
       case "note":
       case "erase":
+      case "prune":
+      case "exported":
+      case "legal_hold":
       case "ledger_key":
         return ofLedger(desk, command);
     }

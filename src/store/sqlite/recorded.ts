@@ -10,6 +10,7 @@ import type { Facts, Reason } from "../../decision/question.ts";
 import type { RecordedAct, RecordedDecision, RecordedFilter, RecordedReader } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
+import { prunedBefore, readClosing } from "./closing.ts";
 import { newestVersion } from "./schema.ts";
 
 type Row = { idx: number; id: string; at: number; kind: string; leaf: Buffer; body: string | null };
@@ -21,6 +22,7 @@ type Rec = {
   policies: string[];
   replay_of?: string;
   batch?: string;
+  item?: number;
   budget: string;
   amount: number;
   from: number;
@@ -67,6 +69,22 @@ const createSums = (): Sums => {
 
 type GrantRecord = { amount: number; from: Micros; until: Micros };
 
+/** Grants whose entries were pruned were given before all that is left. */
+const prunedGrants = (db: Database): Map<string, GrantRecord[]> => {
+  const found = db
+    .prepare<[], { budget: string; account: string; amount: number; from: Micros; until: Micros }>(
+      `select budget, account, amount, from_at as "from", until_at as until from budget_grant g
+       where not exists (select 1 from entry e where e.id = g.id)`,
+    )
+    .all();
+  const grants = new Map<string, GrantRecord[]>();
+  for (const { budget, account, ...grant } of found) {
+    const key = keyOf(budget, account);
+    grants.set(key, [...(grants.get(key) ?? []), grant]);
+  }
+  return grants;
+};
+
 /** The ledger as it was at one entry after the other. */
 type Past = {
   see: (rec: Rec, kind: string, body: string | null) => void;
@@ -77,7 +95,8 @@ const lineageMax = 64;
 
 const createPast = (db: Database): Past => {
   const sums = createSums();
-  const grants = new Map<string, GrantRecord[]>();
+  for (const balance of readClosing(db)?.balances ?? []) sums.add(balance);
+  const grants = prunedGrants(db);
   const pseudonym = db
     .prepare<[string, string], string>(
       "select name from pseudonym where kind = 'account' and type = ? and id = ?",
@@ -163,6 +182,7 @@ function* actsOf(db: Database, filter: RecordedFilter): Generator<RecordedAct> {
     "select e.idx, e.id, e.at, e.kind, e.leaf, d.body from entry e left join detail d on d.idx = e.idx order by e.idx",
   );
   let batch: string | undefined;
+  let begun = false;
   let decisions: RecordedDecision[] = [];
   let wanted = new Set<number>();
   /** The batch whose decisions saw what one of them had debited that can't be judged again. */
@@ -180,6 +200,9 @@ function* actsOf(db: Database, filter: RecordedFilter): Generator<RecordedAct> {
     if (row.kind === "decision" && (isWanted || batch !== undefined)) {
       const facts = row.body === null ? undefined : readFacts(row.body);
       const name = { index: row.idx, id: row.id };
+      // Of a batch whose first items were pruned nobody knows what they debited.
+      if (!begun && (rec.item ?? 0) > 0) obscured = batch;
+      begun = true;
       if (facts && !facts.blind && (batch === undefined || batch !== obscured)) {
         decisions.push(recordedOf(row, rec, facts, past.balances(facts)));
         if (isWanted) wanted.add(row.idx);
@@ -218,6 +241,7 @@ export const openRecorded = (file: string): RecordedReader => {
       return filter.last === undefined ? all : Math.min(all, filter.last);
     },
     acts: (filter) => actsOf(db, filter),
+    pruned: prunedBefore(db),
     policySet: (digest) => {
       const body = source.get(digest);
       if (body === undefined) throw new Problem("not_found", `the policy set \`${digest}\` isn't kept`);

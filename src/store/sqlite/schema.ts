@@ -11,6 +11,8 @@ import { holdLines, holdRows } from "./schema-holds.ts";
 import { outcomeTables } from "./schema-outcomes.ts";
 import { proofTables } from "./schema-proofs.ts";
 import { runIndices } from "./schema-runs.ts";
+import { retentionTables } from "./schema-retention.ts";
+import { streamTables } from "./streams.ts";
 import { treeTables } from "./schema-tree.ts";
 
 /** Each step leads from the version of its position to the next. */
@@ -237,6 +239,8 @@ export const steps: readonly string[] = [
   holdLines,
   runIndices,
   holdRows,
+  retentionTables,
+  streamTables,
 ];
 
 /** The version that `migrate` leads to. */

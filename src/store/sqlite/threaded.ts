@@ -26,13 +26,19 @@ import type {
   EntryFilter,
   EraseCommand,
   Erased,
+  ExportedCommand,
   HeadsCommand,
   HeadsTaken,
   LedgerStore,
+  LegalHold,
+  LegalHoldCommand,
   NoteCommand,
   OutcomeCommand,
   OutcomeView,
+  Pruned,
+  PruneCommand,
 } from "../../ledger/store.ts";
+import type { StreamStore } from "../../ledger/stream.ts";
 import type { TileName } from "../../ledger/tile.ts";
 import type { ActivationStore, Standing } from "../../policy/store.ts";
 import type { Caller } from "../../identity/caller.ts";
@@ -79,6 +85,10 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   tile: (name: TileName) => ledger.tree.tile(name),
   inclusion: (index: number) => ledger.tree.inclusion(index),
   consistency: ({ from, to }: { from: number; to: number }) => ledger.tree.consistency(from, to),
+  legalHolds: () => ledger.legalHolds(),
+  streamCursor: (name: string) => ledger.streams.cursor(name),
+  moveStreamCursor: (cursor: { name: string; index: number }) => ledger.streams.move(cursor),
+  closing: () => ledger.closing(),
   writable: () => ledger.writable(),
   activations: () => ledger.activations.list(),
   keptFiles: (digest: string) => ledger.activations.files(digest),
@@ -94,6 +104,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
 export type ThreadedLedger = DecisionStore &
   TrialStore &
   LedgerStore &
+  StreamStore &
   CallerStore &
   ProofStore &
   BudgetStore &
@@ -152,6 +163,9 @@ type Called = Omit<
   | "reportOutcome"
   | "erase"
   | "note"
+  | "prune"
+  | "exported"
+  | "changeLegalHold"
   | "close"
 >;
 
@@ -177,6 +191,10 @@ const callsOf = (calls: Calls): Called => ({
   tile: (name) => calls.call("tile", name),
   inclusion: (index) => calls.call("inclusion", index),
   consistency: (from, to) => calls.call("consistency", { from, to }),
+  legalHolds: () => calls.call("legalHolds", undefined),
+  streamCursor: (name) => calls.call("streamCursor", name),
+  moveStreamCursor: (name, index) => calls.call("moveStreamCursor", { name, index }),
+  closing: () => calls.call("closing", undefined),
   writable: () => calls.call("writable", undefined),
   activations: () => calls.call("activations", undefined),
   keptFiles: (digest) => calls.call("keptFiles", digest),
@@ -284,6 +302,9 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     takeHeads: (command: HeadsCommand) => perform<HeadsTaken>({ kind: "heads", command }),
     reportOutcome: (command: OutcomeCommand) => perform<OutcomeView>({ kind: "outcome", command }),
     erase: (command: EraseCommand) => perform<Erased>({ kind: "erase", command }),
+    prune: (command: PruneCommand) => perform<Pruned>({ kind: "prune", command }),
+    exported: (command: ExportedCommand) => perform<number>({ kind: "exported", command }),
+    changeLegalHold: (command: LegalHoldCommand) => perform<LegalHold>({ kind: "legal_hold", command }),
     note: (command: NoteCommand) => perform<number>({ kind: "note", command }),
     ...callsOf(calls),
     close: () => calls.call("close", undefined),

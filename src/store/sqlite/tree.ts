@@ -17,6 +17,7 @@ import {
   tileWidth,
   widthAt,
 } from "../../ledger/tile.ts";
+import { prunedBefore, prunedProblem } from "./closing.ts";
 import type { Inclusion } from "../../ledger/store.ts";
 
 /** What proofs are made from. */
@@ -65,11 +66,18 @@ export const treeRows = (db: Database): TreeRows => {
       if (width > widthAt(level, index, sizeNow())) return undefined;
       if (level !== "entries") return bytesOf(level, index, width);
       const first = index * tileWidth;
+      const before = prunedBefore(db);
+      if (first < before) throw prunedProblem(`the entries from ${first} on were pruned`, before);
       return bundleOf(leaves.all(first, first + width));
     },
     inclusion: (index) => {
       const { size, note } = newest.get() ?? { size: 0, note: "" };
-      const leafHash = index < size ? hash.get(index) : undefined;
+      const at = (index % tileWidth) * hashBytes;
+      // Of a pruned entry the tile alone has it.
+      const leafHash =
+        index < size
+          ? (hash.get(index) ?? tile.get(0, Math.floor(index / tileWidth))?.subarray(at, at + hashBytes))
+          : undefined;
       if (!leafHash) throw outside("index", size);
       return { index, size, leafHash, path: inclusionPath(node, index, size), checkpoint: note };
     },

@@ -1,6 +1,7 @@
 /** Checks the rows that entries are found by against what the entries themselves say: a search that leaves some out would mislead. */
 import type { Database } from "better-sqlite3";
 import type { JsonObject } from "../../kit/json.ts";
+import type { Closing } from "../../ledger/closing.ts";
 import { facetsOf } from "../../ledger/facets.ts";
 import { searchState } from "./facets.ts";
 
@@ -16,11 +17,11 @@ export type SearchCheck = {
   end: () => string[];
 };
 
-export const createSearchCheck = (db: Database): SearchCheck => {
+export const createSearchCheck = (db: Database, closing?: Closing): SearchCheck => {
   const { size, disorder } = searchState(db);
   const wanted = new Map<string, Sum>();
-  let latest = 0;
-  let most = 0;
+  let latest = closing?.latest ?? 0;
+  let most = closing?.disorder ?? 0;
   return {
     see: (index, at, rec) => {
       if (index >= size) return;

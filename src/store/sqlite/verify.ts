@@ -7,6 +7,7 @@ import { hashBytes } from "../../ledger/merkle.ts";
 import { type GrownTile, hashesIn, tileWidth, widthAt } from "../../ledger/tile.ts";
 import { type Found, openAll, type Trust } from "../../ledger/trust.ts";
 import { createVerifier, type Fault, type Leaf, type Verified, type Verifier } from "../../ledger/verify.ts";
+import { readClosing } from "./closing.ts";
 import { auditBalances } from "./audit.ts";
 import { createSearchCheck } from "./verify-search.ts";
 
@@ -127,12 +128,18 @@ const verifyRows = (db: Database, trust: Trust, progress: (done: number) => void
   const { heads, faults } = openAll([...kept, ...trust.checkpoints], trust.keys);
   const signed = Number(kept.at(-1)?.note.split("\n")[1] ?? 0);
   const tile = tileCheck(db, signed, (fault) => verifier.fault(fault));
-  const verifier = createVerifier({ first: 0, heads, tile });
+  const closing = readClosing(db);
+  const verifier = createVerifier({ first: closing?.before ?? 0, closing, heads, tile });
   for (const fault of [...early, ...faults]) verifier.fault(fault);
   if (kept.length === 0)
     verifier.fault({ kind: "checkpoint_mismatch", message: "the database holds no checkpoint" });
   const inTree = tileHashes(db);
-  const search = createSearchCheck(db);
+  for (let index = 0; index < (closing?.before ?? 0); index++) {
+    const hash = inTree(index);
+    if (hash) verifier.pruned(hash);
+    else verifier.fault({ kind: "tile_altered", index, message: "its hash is missing from the tree" });
+  }
+  const search = createSearchCheck(db, closing);
   const rows = db.prepare<[], Row>(
     `select e.idx, e.id, e.at, e.kind, e.leaf, e.leaf_hash, e.resource, e.denied, d.salt, d.body
      from entry e left join detail d on d.idx = e.idx order by e.idx`,

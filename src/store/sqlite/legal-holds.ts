@@ -1,0 +1,114 @@
+/** Legal holds: what must be kept whatever retention or an erasure asks for, each placed and lifted by an entry. */
+import type { Database } from "better-sqlite3";
+import { actRecord } from "../../decision/record.ts";
+import type { Micros } from "../../kit/clock.ts";
+import { Problem } from "../../kit/problem.ts";
+import type { EntryFilter, LegalHold, LegalHoldCommand } from "../../ledger/store.ts";
+import type { Desk } from "./desk.ts";
+import { findEntries } from "./entry-search.ts";
+
+type Row = {
+  id: string;
+  agent: string | null;
+  subject: string | null;
+  from_at: Micros | null;
+  to_at: Micros | null;
+  reason: string;
+  placed_by: string;
+  placed_at: Micros;
+  lifted_by: string | null;
+  lifted_at: Micros | null;
+  lift_reason: string | null;
+};
+
+const holdOf = (row: Row): LegalHold => ({
+  id: row.id,
+  ...(row.agent === null ? {} : { agent: row.agent }),
+  ...(row.subject === null ? {} : { subject: row.subject }),
+  ...(row.from_at === null ? {} : { from: row.from_at }),
+  ...(row.to_at === null ? {} : { to: row.to_at }),
+  reason: row.reason,
+  placedBy: row.placed_by,
+  placedAt: row.placed_at,
+  ...(row.lifted_at === null
+    ? {}
+    : { lifted: { by: row.lifted_by ?? "", at: row.lifted_at, reason: row.lift_reason ?? "" } }),
+});
+
+/** All holds, the lifted among them, in the order in which they were placed. */
+export const legalHolds = (db: Database): LegalHold[] =>
+  db.prepare<[], Row>("select * from legal_hold order by placed_at, id").all().map(holdOf);
+
+const standing = (db: Database): LegalHold[] => legalHolds(db).filter(({ lifted }) => !lifted);
+
+const filterOf = ({ agent, subject, from, to }: LegalHold): Omit<EntryFilter, "limit" | "order"> => ({
+  ...(agent === undefined ? {} : { agent }),
+  ...(subject === undefined ? {} : { user: subject }),
+  ...(from === undefined ? {} : { from }),
+  ...(to === undefined ? {} : { to }),
+});
+
+/** The first entry that is held, and by which hold. Everything must be in the tables of the search. */
+export const firstHeld = (db: Database): { index: number; hold: string } | undefined =>
+  standing(db)
+    .flatMap((hold) => {
+      const [index] = findEntries(db, { ...filterOf(hold), order: "asc", limit: 1 }, 1);
+      return index === undefined ? [] : [{ index, hold: hold.id }];
+    })
+    .toSorted((a, b) => a.index - b.index)[0];
+
+const pageEntries = 1000;
+
+/** The hold that one of these entries is under, if any is. */
+export const heldAmong = (db: Database, indices: ReadonlySet<number>): string | undefined => {
+  if (indices.size === 0) return undefined;
+  for (const hold of standing(db))
+    for (let cursor: number | undefined; ;) {
+      const filter: EntryFilter = { ...filterOf(hold), order: "asc", limit: pageEntries };
+      const page = findEntries(db, cursor === undefined ? filter : { ...filter, cursor }, pageEntries);
+      if (page.some((index) => indices.has(index))) return hold.id;
+      cursor = page.at(-1);
+      if (page.length < pageEntries) break;
+    }
+  return undefined;
+};
+
+/** Places or lifts a hold with the desk of this transaction. What it is of may name a person, so its entry doesn't. */
+export const legalHoldAct = (db: Database, desk: Desk, command: LegalHoldCommand): LegalHold => {
+  const { id, at, caller, reason } = command;
+  const find = db.prepare<[string], Row>("select * from legal_hold where id = ?");
+  const note = (
+    kind: "legal_hold.add" | "legal_hold.lift",
+    facts: Record<string, string>,
+    detail: object,
+  ): void =>
+    void desk.append.entry({
+      id,
+      at,
+      kind,
+      record: (names, commitment) =>
+        actRecord(names, { kind, id, at, caller, detail: commitment, moves: [], facts }),
+      body: JSON.stringify(detail),
+      agents: [],
+    });
+  if (command.action === "lift") {
+    const row = find.get(command.hold);
+    if (!row) throw new Problem("not_found", `there is no legal hold \`${command.hold}\``, { field: "id" });
+    if (row.lifted_at !== null) throw new Problem("conflict", "the legal hold was lifted already");
+    db.prepare("update legal_hold set lifted_by = ?, lifted_at = ?, lift_reason = ? where id = ?").run(
+      caller,
+      at,
+      reason,
+      command.hold,
+    );
+    note("legal_hold.lift", { legal_hold: command.hold }, { reason });
+    return holdOf(find.get(command.hold)!);
+  }
+  const { agent, subject, from, to } = command;
+  db.prepare(
+    `insert into legal_hold (id, agent, subject, from_at, to_at, reason, placed_by, placed_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?)`,
+  ).run(id, agent ?? null, subject ?? null, from ?? null, to ?? null, reason, caller, at);
+  note("legal_hold.add", { legal_hold: id }, { reason, agent, subject, from, to });
+  return holdOf(find.get(id)!);
+};
