@@ -188,9 +188,9 @@ const look = async (): Promise<void> => {
     count: 1,
     digest: `sha256:${"0".repeat(64)}`,
   });
-  const made = await send("POST", "/v1/ledger/legal-holds", { all: true, reason });
-  const { id } = made["legal_hold"] as { id: string };
-  await send("POST", `/v1/ledger/legal-holds/${id}/lift`, { reason });
+  const placed = await send("POST", "/v1/ledger/legal-holds", { all: true, reason });
+  const hold = placed["legal_hold"] as { id: string };
+  await send("POST", `/v1/ledger/legal-holds/${hold.id}/lift`, { reason });
   await send("GET", "/v1/ledger/entries/0");
   await send("GET", "/v1/ledger/proof/inclusion?index=0");
   await send("GET", "/v1/ledger/log/checkpoint");

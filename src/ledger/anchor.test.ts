@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { tempDir } from "../../conformance-tests/service.ts";
-import { anchoredFile, checkpointsIn, createPublisher } from "./anchor.ts";
+import { anchoredFile, checkpointFile, checkpointsIn, createPublisher } from "./anchor.ts";
 import { signCheckpoint } from "./checkpoint.ts";
 import { newSignerKey } from "./note.ts";
 
@@ -51,6 +51,7 @@ test("an anchor that was away gets the newest checkpoint, and not each of those 
   await vi.waitFor(() => expect(publisher.anchored()?.failing?.attempts).toBeGreaterThan(2));
   publisher.publish(checkpointOf(2));
   publisher.publish(checkpointOf(3));
+  await vi.waitFor(() => expect(readFileSync(checkpointFile(data), "utf8")).toBe(checkpointOf(3)));
   const attempts = publisher.anchored()?.failing?.attempts ?? 0;
   // Whatever was under way has failed, and the third is what is tried.
   await vi.waitFor(() => expect(publisher.anchored()?.failing?.attempts).toBeGreaterThan(attempts + 2));
