@@ -160,6 +160,18 @@ const startHeads = (
   setInterval(look, Math.min(intervalMs, headsLookMsMax)).unref();
 };
 
+/** A lapse is due whether or not anyone asks. */
+const startLapses = (ledger: Ledger, clock: Clock, warn: (warning: string) => void): void => {
+  const lapse = (): void => {
+    try {
+      ledger.lapse(clock());
+    } catch (error) {
+      warn(`holds can't lapse: ${errorText(error)}`);
+    }
+  };
+  setInterval(lapse, lapseIntervalMs).unref();
+};
+
 const start = (given: WriterStart): void => {
   const {
     file,
@@ -210,15 +222,7 @@ const start = (given: WriterStart): void => {
   });
   const checkpoint = startTree(ledger, clock, news);
   startHeads(ledger, clock, headsIntervalMs, warn);
-  // A lapse is due whether or not anyone asks.
-  const lapse = (): void => {
-    try {
-      ledger.lapse(clock());
-    } catch (error) {
-      warn(`holds can't lapse: ${errorText(error)}`);
-    }
-  };
-  setInterval(lapse, lapseIntervalMs).unref();
+  startLapses(ledger, clock, warn);
   serveCalls(port, {
     ...ledgerHandlers(ledger),
     checkpoint,

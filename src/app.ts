@@ -355,23 +355,14 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     undo.push(() => background.stop(0));
     const server: HttpServer = await startHttp(app, config.listen);
     lock.announce({ url: server.url });
-    const running = {
-      config,
-      log,
-      loader,
-      background,
-      publisher,
-      tails,
-      reads,
-      unlock: () => lock.release(),
-    };
+    const running = { config, log, loader, background, publisher, tails, reads };
     const { loaded } = worlds.current().head;
     return {
       url: server.url,
       fetch: async (request) => app.fetch(request),
       summary: summaryOf(server.url, config, loaded, open()),
       boundLedger: (pagesMax) => writer.calls.call("bound", pagesMax),
-      close: () => stop({ ...running, server, ledger, writer }),
+      close: () => stop({ ...running, server, ledger, writer, unlock: () => lock.release() }),
     };
   } catch (error) {
     for (const step of undo.reverse()) await step();

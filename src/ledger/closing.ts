@@ -21,7 +21,7 @@ export type Closing = {
 };
 
 /** The kind of the entry that commits to a closing. */
-export const pruneKind: "retention.prune" = "retention.prune";
+export const pruneKind = "retention.prune";
 
 const balanceLine = ({ budget, account, start, used, held }: ClosingBalance): string =>
   JSON.stringify([budget, account, start, used, held]);
