@@ -25,6 +25,7 @@ import { identityPath } from "./authzen/metadata.ts";
 import { metadataKeys } from "./authzen/metadata-keys.ts";
 import { createMetadataSigner } from "./authzen/metadata-signature.ts";
 import { createPageTokens, type PageTokens } from "./authzen/page-token.ts";
+import { pageTokenKeys } from "./authzen/page-token-keys.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createTails, type Tails } from "./http/entry-tail.ts";
 import type { Identity } from "./http/authzen-routes.ts";
@@ -233,7 +234,10 @@ const deciderOf = (
   return {
     decider: createDecider(all),
     searcher: createSearcher(all),
-    pageTokens: createPageTokens(parts.clock),
+    pageTokens: createPageTokens(
+      parts.clock,
+      pageTokenKeys({ data: config.data, shared: config.pageTokenKeyFile }, parts.clock() / 1000),
+    ),
     explainer: createExplainer(all),
   };
 };

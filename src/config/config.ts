@@ -43,6 +43,8 @@ export type Config = {
   /** Acts that may wait for the ledger before questions are answered 503. */
   queueActsMax: number;
   metadataMaxAgeSeconds: number;
+  /** The secrets of page tokens that several services share; absent: the service has its own. */
+  pageTokenKeyFile?: string;
   /** How often the policy, schema and entity folders are looked at. */
   reloadIntervalMs: number;
   shutdownGraceMs: number;

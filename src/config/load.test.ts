@@ -333,6 +333,7 @@ issuers:
 bundle: {file: policies.bundle.json, public_keys: [release.pem]}
 sinks: [{name: out, type: stdout}]
 retention: {days: 400}
+page_token_key_file: page-tokens
 `;
 
 test("the effective configuration is printed in file form, whole, with its secrets masked", () => {

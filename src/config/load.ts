@@ -40,6 +40,7 @@ const textSettings = new Map(
   settings.filter(({ kind }) => kind !== "structured").map((setting) => [setting.key, setting]),
 );
 const folders = ["data", "policies", "schemas", "entities"] as const;
+type Paths = Record<(typeof folders)[number], string> & Pick<Config, "pageTokenKeyFile">;
 
 const readFile = (path: string | undefined): Raw | undefined => {
   if (path === undefined) return undefined;
@@ -150,11 +151,7 @@ const bundleOf = ({ bundle }: ConfigFile, base: string): Pick<Config, "bundle"> 
       }
     : {};
 
-const configOf = (
-  file: ConfigFile,
-  paths: Record<(typeof folders)[number], string>,
-  base: string,
-): Config => ({
+const configOf = (file: ConfigFile, paths: Paths, base: string): Config => ({
   ...(file.identity === undefined ? {} : { identity: file.identity }),
   listen: parseListen(file.listen)!,
   ...paths,
@@ -214,10 +211,14 @@ export const loadConfig = (sources: ConfigSources): Config => {
     Object.hasOwn(file.values, key) &&
     !Object.hasOwn(environment.values, key) &&
     !Object.hasOwn(flags.values, key);
-  const at = (key: (typeof folders)[number], text: string): string =>
+  const at = (key: (typeof folders)[number] | "page_token_key_file", text: string): string =>
     resolve(fromFile(key) ? base : sources.cwd, text);
   const policies = at("policies", value.policies);
-  const paths = {
+  const pageTokenKeyFile = value.page_token_key_file;
+  const paths: Paths = {
+    ...(pageTokenKeyFile === undefined
+      ? {}
+      : { pageTokenKeyFile: at("page_token_key_file", pageTokenKeyFile) }),
     data: at("data", value.data),
     policies,
     schemas: at("schemas", value.schemas),
@@ -288,6 +289,7 @@ const fileForm = (config: Config): Record<string, unknown> => ({
   chain_length_max: config.chainLengthMax,
   queue_acts_max: config.queueActsMax,
   metadata_max_age_seconds: config.metadataMaxAgeSeconds,
+  ...(config.pageTokenKeyFile === undefined ? {} : { page_token_key_file: config.pageTokenKeyFile }),
   reload_interval_ms: config.reloadIntervalMs,
   shutdown_grace_ms: config.shutdownGraceMs,
   log_level: config.logLevel,

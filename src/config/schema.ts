@@ -80,6 +80,7 @@ export type ConfigFile = {
   chain_length_max: number;
   queue_acts_max: number;
   metadata_max_age_seconds: number;
+  page_token_key_file?: string | undefined;
   reload_interval_ms: number;
   shutdown_grace_ms: number;
   log_level: "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -350,6 +351,13 @@ const shape = z.strictObject({
   metadata_max_age_seconds: whole(0, 86_400)
     .default(3600)
     .describe("How long metadata may be cached, in seconds"),
+  page_token_key_file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "File of the secrets that seal page tokens, for services that share them: 32 random bytes in base64url a line; the first seals, all open. Default: one of its own in the data directory",
+    ),
   reload_interval_ms: whole(20, 60_000)
     .default(150)
     .describe("How often the folders are looked at, in milliseconds"),

@@ -1,8 +1,16 @@
 /** Searches over HTTP: pages and their tokens, whose questions they are, what stays untouched, and what the ledger says. */
-import { readFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { post, type Posted, startTestService, type TestService } from "../../conformance-tests/service.ts";
+import {
+  fixture,
+  post,
+  type Posted,
+  startTestService,
+  tempDir,
+  type TestService,
+} from "../../conformance-tests/service.ts";
 import { createClient } from "../client/index.ts";
 import { hashKey } from "../identity/key.ts";
 import type { EntryView } from "../ledger/store.ts";
@@ -162,6 +170,38 @@ describe("pages", () => {
     const crossed = await search("subject", { ...readers, page: { token } });
     expect(crossed.status).toBe(400);
     expect((await search("resource", followUp)).status).toBe(200);
+  });
+
+  test("PG3 PG5: a search goes on after a restart, and at another service with the same secrets", async () => {
+    const dir = tempDir();
+    cpSync(fixture, dir, { recursive: true });
+    writeFileSync(join(dir, "shared"), `${randomBytes(32).toString("base64url")}\n`);
+    const asked = { subject: { type: "user", id: "alice" }, action: { name: "read" } };
+    const ask = ({ url }: TestService, paging: object): Promise<Posted> =>
+      post(`${url}/access/v1/search/resource`, { ...asked, resource: { type: "record" }, page: paging });
+    const during = async <T>(settings: Record<string, string>, use: (one: TestService) => Promise<T>) => {
+      const one = await startTestService({ dir, settings });
+      try {
+        return await use(one);
+      } finally {
+        await one.close();
+      }
+    };
+    try {
+      const shared = { page_token_key_file: join(dir, "shared") };
+      const own = page(await during({}, (one) => ask(one, { limit: 1 }))).next_token;
+      const ofOne = page(await during(shared, (one) => ask(one, { limit: 1 }))).next_token;
+      await during({}, async (one) => {
+        expect(names(await ask(one, { token: own }))).toEqual(["record-2"]);
+        expect((await ask(one, { token: ofOne })).status).toBe(400);
+      });
+      await during({ ...shared, data: join(dir, "another") }, async (one) => {
+        expect(names(await ask(one, { token: ofOne }))).toEqual(["record-2"]);
+        expect((await ask(one, { token: own })).status).toBe(400);
+      });
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 
   test("PG9 SE6: our own client walks over all pages", async () => {
