@@ -10,12 +10,12 @@ declare module "autocannon" {
     /** Seconds. */
     timeout?: number;
     /** Milliseconds between samples. */
-    sampleInt: number;
+    sampleInt?: number;
     method: "POST";
     headers: Record<string, string>;
     requests: readonly { body: string }[];
-    setupClient: (client: { setRequests: (requests: readonly { body: string }[]) => void }) => void;
-    verifyBody: (body: string) => boolean;
+    setupClient?: (client: { setRequests: (requests: readonly { body: string }[]) => void }) => void;
+    verifyBody?: (body: string) => boolean;
   };
   type Result = { "2xx": number; non2xx: number; errors: number; timeouts: number; mismatches: number };
   type Instance = EventEmitter & PromiseLike<Result>;

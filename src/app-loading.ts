@@ -53,7 +53,7 @@ export const startLoading = (parts: Parts): Promise<Loader> => {
       loading.errors = [];
       loading.inForce = inForce;
       metrics.reloaded("ok");
-      metrics.loaded(loaded.policies, loaded.entities);
+      metrics.loaded({ ...loaded, policySet });
       for (const warning of warnings) log.warn(loadErrorText(warning));
       log.info({ policySet, ...inForce, ...loaded }, "policies are in force");
       started = true;

@@ -23,21 +23,37 @@ const checkOf = (sources: KeySources): Check => {
   return { status: "stale", error: unreachable.map(({ error }) => error).join("\n"), unreachable };
 };
 
+/** Tells why tokens are not believed. */
+const telling =
+  (onRefused: (reason: string) => void, verify: Verify): Verify =>
+  async (presented) => {
+    const verification = await verify(presented);
+    if ("refusal" in verification) onRefused(verification.refusal.reason);
+    return verification;
+  };
+
 /** Asks for all keys at once, so that readiness tells from the start where they can't be had. */
-export const startTokens = (config: Config, proofs: ProofStore): Tokens => {
+export const startTokens = (
+  config: Config,
+  proofs: ProofStore,
+  onRefused: (reason: string) => void,
+): Tokens => {
   const { issuers, trustDomains, chainLengthMax } = config;
   const sources = createKeySources({ issuers, trustDomains });
   sources.probe();
   const none = issuers.length + trustDomains.length === 0;
   return {
-    verify: createVerification({
-      issuers,
-      trustDomains,
-      chainLengthMax,
-      sources,
-      introspect: createIntrospection(sources),
-      replays: createReplays(proofs),
-    }),
+    verify: telling(
+      onRefused,
+      createVerification({
+        issuers,
+        trustDomains,
+        chainLengthMax,
+        sources,
+        introspect: createIntrospection(sources),
+        replays: createReplays(proofs),
+      }),
+    ),
     keysOf: sources.ofIssuer,
     checks: () => (none ? {} : { token_keys: checkOf(sources) }),
   };

@@ -8,6 +8,7 @@ import type { Alert } from "./alert/alert.ts";
 import type { Sink } from "./alert/sink.ts";
 import { admit, createHolds, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
+import type { Judge } from "./decision/question.ts";
 import { createRecorder } from "./decision/recording.ts";
 import type { Bound } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
@@ -22,7 +23,7 @@ import { createConditionEngine } from "./policy/condition-engine.ts";
 import type { Engine, EngineMode } from "./policy/engine.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
-import { ledgerHandlers } from "./store/sqlite/threaded.ts";
+import { ledgerHandlers, type Stopwatch } from "./store/sqlite/threaded.ts";
 
 /** `data` holds the ledger's keys; `known` are checkpoints that were published. */
 export type WriterStart = {
@@ -39,11 +40,12 @@ export type WriterStart = {
   recordingKey: Uint8Array;
 };
 
-/** What the thread tells on its own: a judgement that broke, an alert that was raised, an engine that tripped, a checkpoint that was signed. */
+/** What the thread tells on its own: a judgement that broke, an alert that was raised, an engine that tripped and on which policy set, a checkpoint that was signed. */
 export type WriterNews =
   | { warning: string }
-  | { alert: string }
+  | { alert: string; type: string; severity: string }
   | { tripped: string }
+  | { mismatch: string }
   | { checkpoint: string };
 
 const lapseIntervalMs = 500;
@@ -172,6 +174,29 @@ const startLapses = (ledger: Ledger, clock: Clock, warn: (warning: string) => vo
   setInterval(lapse, lapseIntervalMs).unref();
 };
 
+/** More would have to be judged in one commit than fit in any: what wasn't taken is given up. */
+const lapsMax = 100_000;
+
+/** A judge that notes how long it took, until it is asked. */
+const timedJudge = (judge: Judge): { judge: Judge; stopwatch: Stopwatch } => {
+  let laps: number[] = [];
+  return {
+    judge: (facts, balances) => {
+      const from = performance.now();
+      const verdict = judge(facts, balances);
+      if (laps.length < lapsMax) laps.push(performance.now() - from);
+      return verdict;
+    },
+    stopwatch: {
+      take: () => {
+        const taken = laps;
+        laps = [];
+        return taken;
+      },
+    },
+  };
+};
+
 const start = (given: WriterStart): void => {
   const {
     file,
@@ -189,12 +214,14 @@ const start = (given: WriterStart): void => {
   const clock = systemClock();
   const news = (told: WriterNews): void => port.postMessage(told);
   const warn = (warning: string): void => news({ warning });
-  const tell = ({ title, text }: Alert): void => news({ alert: `${title}: ${text}` });
+  const tell = ({ title, text, type, severity }: Alert): void =>
+    news({ alert: `${title}: ${text}`, type, severity });
   const engine = startEngine(
     { mode, data, clock, withheld: !keepsAll(recording) },
     {
       onTripped: (tripped) => news({ tripped }),
       onTrip: (trip) => {
+        news({ mismatch: trip.policySet });
         try {
           ledger.tripEngine(trip);
         } catch (error) {
@@ -204,8 +231,9 @@ const start = (given: WriterStart): void => {
     },
   );
   const conditions = createConditionEngine(engine);
+  const { judge, stopwatch } = timedJudge(createJudge(engine));
   const bound: Bound = {
-    judge: createJudge(engine),
+    judge,
     admit,
     holds: createHolds(conditions),
     recorder: createRecorder(recording, recordingKey),
@@ -224,7 +252,7 @@ const start = (given: WriterStart): void => {
   startHeads(ledger, clock, headsIntervalMs, warn);
   startLapses(ledger, clock, warn);
   serveCalls(port, {
-    ...ledgerHandlers(ledger),
+    ...ledgerHandlers(ledger, stopwatch),
     checkpoint,
     close: () => {
       checkpoint();

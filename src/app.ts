@@ -1,21 +1,24 @@
 /** The composition root: joins the rooms into a service. */
 import { randomBytes } from "node:crypto";
-import { Worker } from "node:worker_threads";
+import { createAccess } from "./app-access.ts";
+import { createHealth } from "./app-health.ts";
+import { type Listening, startListening } from "./app-listen.ts";
 import { type CountedReads, noteStart, startReads } from "./app-notes.ts";
-import { type Loading, policyCheck, startLoading } from "./app-loading.ts";
+import { type Loading, startLoading } from "./app-loading.ts";
 import { type Background, startBackground } from "./app-background.ts";
-import { startTokens, type Tokens } from "./app-tokens.ts";
-import type { WriterNews, WriterStart } from "./app-writer.ts";
+import { startWriter, type Writer } from "./app-thread.ts";
+import { startTokens } from "./app-tokens.ts";
 import { createDirectory } from "./agent/directory.ts";
-import { createEntityDirectory } from "./entity/directory.ts";
+import type { AgentStore } from "./agent/store.ts";
+import { createEntityDirectory, type EntityDirectory } from "./entity/directory.ts";
+import { entityTypeNamed, type SchemaModel } from "./entity/schema.ts";
 import type { Config } from "./config/config.ts";
-import { isLoopback } from "./config/listen.ts";
+import { isLocal } from "./config/listen.ts";
 import { configDigest } from "./config/load.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { createDecider, type Decider, type DeciderParts } from "./decision/decide.ts";
 import { createPolicyDesk, type PolicyDesk } from "./decision/activation.ts";
 import { createExplainer, type Explainer, type ExplainerParts } from "./decision/explain.ts";
-import { createRecorder, type Recorder } from "./decision/recording.ts";
 import { createSearcher, type Searcher, type SearcherParts } from "./decision/search.ts";
 import type { Loader } from "./decision/loader.ts";
 import type { Loaded } from "./decision/snapshot.ts";
@@ -26,27 +29,22 @@ import { metadataKeys } from "./authzen/metadata-keys.ts";
 import { createMetadataSigner } from "./authzen/metadata-signature.ts";
 import { createPageTokens, type PageTokens } from "./authzen/page-token.ts";
 import { pageTokenKeys } from "./authzen/page-token-keys.ts";
-import { createHttpApp } from "./http/app.ts";
+import { createHttpApp, type HttpParts } from "./http/app.ts";
 import { createTails, type Tails } from "./http/entry-tail.ts";
 import type { Identity } from "./http/authzen-routes.ts";
-import { createGuard, type Guard } from "./http/guard.ts";
-import type { Check } from "./http/operations-routes.ts";
-import { type HttpServer, startHttp } from "./http/server.ts";
 import { adminKey } from "./identity/admin-key.ts";
-import { createAuthenticator } from "./identity/authenticate.ts";
-import { type CallerList, createCallerList } from "./identity/caller-list.ts";
+import { createCallerList } from "./identity/caller-list.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
-import { type Anchored, createPublisher, knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
+import { createPublisher, type Publisher } from "./ledger/anchor.ts";
 import { ledgerKeys } from "./ledger/key-file.ts";
-import { keepsAll } from "./ledger/recording.ts";
-import { recordingKey } from "./ledger/recording-key.ts";
-import { Problem } from "./kit/problem.ts";
-import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
 import { connectOutbox } from "./store/sqlite/outbox.ts";
-import { lockData } from "./store/sqlite/lock.ts";
+import { type DataLock, lockData } from "./store/sqlite/lock.ts";
 import { connectLedger, type ThreadedLedger } from "./store/sqlite/threaded.ts";
 import { createLog, type Logger } from "./telemetry/log.ts";
+import { traceCommit } from "./app-trace.ts";
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
+import type { Tracer } from "./telemetry/trace.ts";
+import { startTracer } from "./telemetry/tracing.ts";
 
 export type Service = {
   /** Where it listens. */
@@ -67,83 +65,11 @@ export type ServiceOptions = {
   ledgerPagesMax?: number;
 };
 
-/** `seal` makes digests such as nobody can try values on, where not all of questions is kept. */
-type Writer = { calls: Calls; worker: Worker; seal: Recorder["sealed"] };
-
-const startWriter = (
-  config: Config,
-  pagesMax: number | undefined,
-  { log, metrics, publisher }: { log: Logger; metrics: Metrics; publisher: Publisher },
-): Writer => {
-  const { recording } = config;
-  const key = keepsAll(recording) ? new Uint8Array() : recordingKey(config.data);
-  const start: WriterStart = {
-    file: ledgerFile(config.data),
-    data: config.data,
-    engine: config.engine,
-    known: knownCheckpoints(config.data, config.ledger.anchor),
-    sinks: config.alerts,
-    recording,
-    recordingKey: key,
-    headsIntervalMs: config.ledger.headsIntervalMs,
-    ...(pagesMax === undefined ? {} : { pagesMax }),
-  };
-  const worker = new Worker(threadUrl("app-writer"), { workerData: start });
-  worker.on("message", (message: WriterNews | { n: number }) => {
-    if ("warning" in message) log.error({ warning: message.warning }, "the writer warns");
-    if ("alert" in message) log.warn({ alert: message.alert }, "alert");
-    if ("checkpoint" in message) publisher.publish(message.checkpoint);
-    if ("tripped" in message) {
-      metrics.engineTripped();
-      log.error({ engine: message.tripped }, "the compiled engine isn't used");
-    }
-  });
-  const { sealed: seal } = createRecorder(recording, key);
-  return { worker, calls: callThread(worker, "ledger_unavailable"), seal };
-};
-
-/** An answer of the writer as a check; a writer that doesn't answer has failed. */
-const askCheck = async (ask: Promise<{ ok: true } | { ok: false; error: string }>): Promise<Check> => {
-  try {
-    const answer = await ask;
-    return answer.ok ? { status: "ok" } : { status: "failed", error: answer.error };
-  } catch (error) {
-    return { status: "failed", error: error instanceof Error ? error.message : String(error) };
-  }
-};
-
 /** A policy set that nothing needs any more is forgotten by the judge. */
 const retire = ({ calls }: Writer, log: Logger, policySet: string, worlds: number): void =>
   void calls
     .call("retire", { policySet, worlds })
     .catch((error: unknown) => log.warn({ err: error }, "retire"));
-
-const worldsOf = (writer: Writer, log: Logger): Worlds =>
-  createWorlds((policySet, count) => retire(writer, log, policySet, count));
-
-/** A checkpoint that isn't anchored yet is no reason to stop answering, but somebody should look. */
-const anchorCheck = (anchored: Anchored | undefined): Record<string, Check> => {
-  if (!anchored) return {};
-  const { size, failing } = anchored;
-  if (!failing) return { anchor: { status: "ok", size } };
-  const error = `unanchored since entry ${size}, since ${failing.since.toISOString()}, ${failing.attempts} attempts: ${failing.error}`;
-  return { anchor: { status: "stale", error, size } };
-};
-
-const checksOf = async (
-  worlds: Worlds,
-  loading: Loading,
-  ledger: ThreadedLedger,
-  writer: Writer,
-  { tokens, publisher, background }: { tokens: Tokens; publisher: Publisher; background: Background },
-): Promise<Record<string, Check>> => ({
-  policy_set: policyCheck(worlds, loading),
-  ledger: await askCheck(ledger.writable()),
-  engine: await askCheck(writer.calls.call("selfTest", undefined)),
-  ...tokens.checks(),
-  ...anchorCheck(publisher.anchored()),
-  ...(await background.checks()),
-});
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
@@ -158,10 +84,9 @@ const summaryOf = (url: string, config: Config, loaded: Loaded, open: boolean): 
   ];
 };
 
-type Running = {
+type Running = Telemetry & {
   config: Config;
-  log: Logger;
-  server: HttpServer;
+  server: Listening;
   loader: Loader;
   ledger: ThreadedLedger;
   writer: Writer;
@@ -169,13 +94,14 @@ type Running = {
   publisher: Publisher;
   tails: Tails;
   reads: CountedReads;
-  unlock: () => void;
+  lock: DataLock;
 };
 
 /** Stops in the order in which nothing is lost: answers, then files, then the lock. */
 const stop = async ({
   config,
   log,
+  tracer,
   server,
   loader,
   ledger,
@@ -184,7 +110,7 @@ const stop = async ({
   publisher,
   tails,
   reads,
-  unlock,
+  lock,
 }: Running): Promise<void> => {
   tails.close();
   await server.close(config.shutdownGraceMs);
@@ -194,7 +120,8 @@ const stop = async ({
   await ledger.close();
   await writer.worker.terminate();
   await publisher.settled();
-  unlock();
+  lock.release();
+  await tracer?.close();
   log.info("stopped");
 };
 
@@ -205,16 +132,13 @@ const identityOf = async (
   clock: Clock,
   log: Logger,
 ): Promise<Identity | undefined> => {
-  if (identity === undefined && !isLoopback(listen.host)) return undefined;
+  if (identity === undefined && !isLocal(listen)) return undefined;
   await metadataKeys(data);
   const signer = createMetadataSigner(data, { clock, maxAgeSeconds });
   if (identity !== undefined) return { path: identityPath(identity), value: () => identity, signer };
   log.warn("no identity is configured: the metadata names the listen address, for development only");
   return { path: "", value: address, signer };
 };
-
-const needsCallers = (): Problem =>
-  new Problem("not_ready", "listening beyond loopback needs callers: add one first", { field: "listen" });
 
 /** What of the configuration every question is prepared with. */
 const asked = (config: Config): Pick<DeciderParts, "config" | "rules"> => ({
@@ -268,18 +192,53 @@ const policiesOf = (
   }),
 });
 
-type GuardParts = {
-  callers: CallerList;
-  keyHash: string;
-  keysOf: Tokens["keysOf"];
-  open: () => boolean;
+/** What the policies in force say of themselves. */
+const saidBy = (worlds: Worlds): Pick<HttpParts, "obligationTypes" | "isAgent"> => ({
+  obligationTypes: () => worlds.current().head.obligationTypes,
+  isAgent: (type) => isAgentType(worlds.current().head.schema, type),
+});
+
+type Telemetry = { log: Logger; metrics: Metrics; tracer: Tracer | undefined };
+
+const telemetryOf = async (config: Config, { log }: ServiceOptions): Promise<Telemetry> => ({
+  log: log ?? createLog(config.logLevel),
+  metrics: createMetrics(),
+  tracer: await startTracer(config),
+});
+
+type Stores = { ledger: ThreadedLedger; worlds: Worlds; agents: AgentStore; entities: EntityDirectory };
+
+/** What is kept, over the thread that keeps it. */
+const storesOf = async (
+  { queueActsMax, answerMsMax }: Config,
+  writer: Writer,
+  { log, metrics, tracer }: Telemetry,
+): Promise<Stores> => {
+  const ledger = connectLedger(writer.calls, {
+    queueActsMax,
+    waitMsMax: answerMsMax,
+    watch: {
+      trace: tracer?.current,
+      committed: (seen) => {
+        metrics.committed(seen);
+        if (tracer) traceCommit(seen);
+      },
+    },
+  });
+  const worlds = createWorlds((policySet, count) => retire(writer, log, policySet, count));
+  return {
+    ledger,
+    worlds,
+    agents: await createDirectory(ledger, worlds.keep, worlds.keepReach),
+    entities: await createEntityDirectory(ledger, worlds.keepEntities),
+  };
 };
 
-const guardOf = ({ issuers }: Config, { callers, keyHash, keysOf, open }: GuardParts): Guard =>
-  createGuard({
-    authenticate: createAuthenticator({ callers: callers.active, adminKeyHash: keyHash, issuers, keysOf }),
-    open,
-  });
+/** Whether a type is that of agents, and their ids are nobody's personal data. */
+const isAgentType = (schema: SchemaModel, name: string): boolean => {
+  const type = entityTypeNamed(schema, name);
+  return type !== undefined && type.name === schema.agentType && !type.personal;
+};
 
 /** How a new log is called: as configured, after the identity, or by chance. */
 const originOf = ({ identity, ledger: { origin } }: Config): { wanted?: string; usual: string } => ({
@@ -304,8 +263,8 @@ const publisherOf = (config: Config, log: Logger): Publisher => {
  * @throws Problem `not_ready` naming what is in the way
  */
 export const startService = async (config: Config, options: ServiceOptions = {}): Promise<Service> => {
-  const log = options.log ?? createLog(config.logLevel);
-  const metrics = createMetrics();
+  const telemetry = await telemetryOf(config, options);
+  const { log, metrics } = telemetry;
   const lock = lockData(config.data);
   const undo: (() => unknown)[] = [() => lock.release()];
   try {
@@ -313,28 +272,25 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const publisher = publisherOf(config, log);
     const writer = startWriter(config, options.ledgerPagesMax, { log, metrics, publisher });
     undo.push(() => writer.worker.terminate());
-    const ledger = connectLedger(writer.calls, { queueActsMax: config.queueActsMax });
-    const worlds = worldsOf(writer, log);
+    undo.push(() => telemetry.tracer?.close());
+    const { ledger, worlds, agents, entities } = await storesOf(config, writer, telemetry);
     const clock = systemClock();
-    const agents = await createDirectory(ledger, worlds.keep, worlds.keepReach);
-    const entities = await createEntityDirectory(ledger, worlds.keepEntities);
     const loading: Loading = { errors: [] };
     const loadingParts = { config, calls: writer.calls, worlds, loading, log, metrics };
     const loader = await startLoading({ ...loadingParts, standing: await ledger.standing() });
     undo.push(() => loader.stop());
     const callers = await createCallerList(config.callers, ledger);
-    const local = isLoopback(config.listen.host);
-    if (!local && callers.none()) throw needsCallers();
-    const open = (): boolean => local && callers.none();
     const outbox = connectOutbox(writer.calls);
-    const tokens = startTokens(config, ledger);
+    const tokens = startTokens(config, ledger, (reason) => metrics.tokenRefused("forwarded", reason));
     const tails = createTails();
+    const { keysOf } = tokens;
+    const { open, ...access } = createAccess(config, { callers, keyHash: admin.keyHash, keysOf, metrics });
     await noteStart(config, { ledger, worlds, loading, clock });
     const reads = startReads(ledger, clock, log);
     undo.push(() => reads.end());
     const app = createHttpApp({
       ...deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify, seal: writer.seal }),
-      guard: guardOf(config, { callers, keyHash: admin.keyHash, keysOf: tokens.keysOf, open }),
+      ...access,
       ledger,
       tails,
       noteRead: reads.note,
@@ -346,27 +302,29 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       worlds,
       clock,
       callers,
-      metrics,
-      log,
+      ...telemetry,
       limits: config,
       identity: await identityOf(config, () => server.url, clock, log),
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
       ...policiesOf(config, { loader, loading, ledger, worlds, writer, log, clock }),
-      obligationTypes: () => worlds.current().head.obligationTypes,
-      checks: () => checksOf(worlds, loading, ledger, writer, { tokens, publisher, background }),
+      ...saidBy(worlds),
+      ...(await createHealth(
+        { config, worlds, loading, ledger, writer, tokens, clock, publisher },
+        { open: () => server.open(), background: () => background.checks() },
+      )),
     });
     const background = startBackground(config, { ledger, outbox, clock, log });
     undo.push(() => background.stop(0));
-    const server: HttpServer = await startHttp(app, config.listen);
-    lock.announce({ url: server.url });
-    const running = { config, log, loader, background, publisher, tails, reads };
+    const server: Listening = await startListening(app, { config, log, metrics, keyHash: admin.keyHash });
+    lock.announce({ url: server.controlUrl });
+    const running = { config, ...telemetry, loader, background, publisher, tails, reads, lock };
     const { loaded } = worlds.current().head;
     return {
       url: server.url,
       fetch: async (request) => app.fetch(request),
       summary: summaryOf(server.url, config, loaded, open()),
       boundLedger: (pagesMax) => writer.calls.call("bound", pagesMax),
-      close: () => stop({ ...running, server, ledger, writer, unlock: () => lock.release() }),
+      close: () => stop({ ...running, server, ledger, writer }),
     };
   } catch (error) {
     for (const step of undo.reverse()) await step();

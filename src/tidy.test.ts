@@ -71,6 +71,13 @@ const doors: Record<string, (path: string) => boolean> = {
   // The real SDKs, against the proxy.
   "@anthropic-ai/sdk": (path) => isTest(path) && below("src/client/llm/")(path),
   "@modelcontextprotocol/sdk": (path) => isTest(path) && below("src/client/mcp/")(path),
+  // Loaded where traces are configured, from one file.
+  ...Object.fromEntries(
+    ["api", "core", "exporter-trace-otlp-http", "resources", "sdk-trace-base"].map((name) => [
+      `@opentelemetry/${name}`,
+      below("src/telemetry/otel.ts"),
+    ]),
+  ),
   autocannon: below("bench/"),
   "better-sqlite3": below("src/store/sqlite/"),
   canonicalize: below("src/kit/"),

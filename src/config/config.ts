@@ -5,12 +5,18 @@ import type { ForwardedIssuer } from "../identity/issuer.ts";
 import type { TrustDomain } from "../identity/trust-domain.ts";
 import type { StreamSink } from "../ledger/stream.ts";
 import type { Anchor } from "../ledger/anchor.ts";
+import type { LimitConfig, TlsConfig, TraceConfig } from "./limits.ts";
+import type { ListenAt } from "./listen.ts";
 import type { Recording } from "../ledger/recording.ts";
 
-export type Config = {
+export type Config = LimitConfig & {
   /** The AuthZEN identity (`policy_decision_point`), an https URL; absent: none is configured. */
   identity?: string;
-  listen: { host: string; port: number };
+  listen: ListenAt;
+  /** Absent: plain HTTP. */
+  tls?: TlsConfig;
+  /** Absent: no traces are collected. */
+  traces?: TraceConfig;
   /** The data directory: ledger, lock, admin key. */
   data: string;
   policies: string;

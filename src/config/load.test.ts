@@ -55,6 +55,14 @@ test("without any source the defaults hold, relative to the working directory", 
     batchItemsMax: 1000,
     chainLengthMax: 8,
     queueActsMax: 10_000,
+    headerBytesMax: 16_384,
+    connectionsMax: 10_000,
+    requestsMax: 2000,
+    shedWaitMs: 10,
+    receiveMsMax: 10_000,
+    answerMsMax: 5000,
+    idleMsMax: 65_000,
+    callerRateMax: 0,
     metadataMaxAgeSeconds: 3600,
     reloadIntervalMs: 150,
     shutdownGraceMs: 10_000,
@@ -66,7 +74,7 @@ test("flags win over the environment, which wins over the file, which wins over 
   const yaml = "listen: 127.0.0.1:1\nbody_bytes_max: 2048\nlog_level: warn\n";
   const env = { REMIT_LISTEN: "127.0.0.1:2", REMIT_BODY_BYTES_MAX: "4096" };
   const config = load(yaml, { env, flags: { listen: "127.0.0.1:3" } });
-  expect(config.listen.port).toBe(3);
+  expect(config.listen).toEqual({ host: "127.0.0.1", port: 3 });
   expect(config.bodyBytesMax).toBe(4096);
   expect(config.logLevel).toBe("warn");
   expect(config.batchItemsMax).toBe(1000);
@@ -154,7 +162,11 @@ const badFiles: [string, string, string][] = [
     "engine: native",
     'remit.yaml:1:9: engine: invalid option: expected one of "reference"|"checked"|"compiled"',
   ],
-  ["a listen address without port", "listen: localhost", "remit.yaml:1:9: listen: must be HOST:PORT"],
+  [
+    "a listen address without port",
+    "listen: localhost",
+    "remit.yaml:1:9: listen: must be HOST:PORT or unix:/PATH",
+  ],
   [
     "an identity over http",
     "identity: http://pdp.example.org",
@@ -183,12 +195,12 @@ const badFiles: [string, string, string][] = [
   [
     "a caller with neither key nor oauth",
     "callers: [{name: a, scopes: [evaluate]}]",
-    "remit.yaml:1:11: callers.0.key_hash: needs either key_hash or oauth",
+    "remit.yaml:1:11: callers.0.key_hash: needs either key_hash, oauth or certificate",
   ],
   [
     "a caller with both",
     `callers:\n  - name: a\n    scopes: [evaluate]\n    key_hash: ${hash}\n    oauth: {issuer: https://as.example, audience: x, client_id: y}`,
-    "remit.yaml:4:15: callers.0.key_hash: needs either key_hash or oauth",
+    "remit.yaml:4:15: callers.0.key_hash: needs either key_hash, oauth or certificate",
   ],
   [
     "oauth without audience",
@@ -280,7 +292,7 @@ test.each([
   [{ REMIT_BODY_BYTES_MAX: "1e6" }, "REMIT_BODY_BYTES_MAX: invalid input: expected number"],
   [{ REMIT_BODY_BYTES_MAX: "1" }, "REMIT_BODY_BYTES_MAX: too small"],
   [{ REMIT_UNREGISTERED_AGENTS: "yes" }, "REMIT_UNREGISTERED_AGENTS: invalid input: expected boolean"],
-  [{ REMIT_LISTEN: "127.0.0.1:65536" }, "REMIT_LISTEN: must be HOST:PORT"],
+  [{ REMIT_LISTEN: "127.0.0.1:65536" }, "REMIT_LISTEN: must be HOST:PORT or unix:/PATH"],
   [{ REMIT_DATA: "" }, "REMIT_DATA: too small"],
 ])("the environment %o stops the start", (env, line) => {
   expect(faults(undefined, { env })).toEqual([expect.stringContaining(line)]);
@@ -295,7 +307,7 @@ test("each fault has its line, whatever it came from", () => {
     expect.arrayContaining([
       "REMIT_TYPO: no such setting",
       "--nothing: no such setting",
-      "--listen: must be HOST:PORT",
+      "--listen: must be HOST:PORT or unix:/PATH",
       "remit.yaml:2:17: body_bytes_max",
       "remit.yaml:1:8: listn",
       "REMIT_LOG_LEVEL: invalid option",
@@ -328,12 +340,15 @@ listen: "[::1]:0"
 callers:
   - {name: gateway, key_hash: "${hash}", scopes: [evaluate, settle], detail: user, subjects: ["User::*"], actor_required: true}
   - {name: auditor, oauth: {issuer: https://as.example, audience: pdp, client_id: a}, scopes: [audit]}
+  - {name: mesh, certificate: {san: "URI:spiffe://example.org/mesh"}, rate: {per_second: 10, burst: 20}, scopes: [evaluate]}
 issuers:
   - {issuer: https://as.example, jwks_uri: https://as.example/keys, algorithms: [ES256]}
 bundle: {file: policies.bundle.json, public_keys: [release.pem]}
 sinks: [{name: out, type: stdout}]
 retention: {days: 400}
 page_token_key_file: page-tokens
+tls: {cert_file: tls/cert.pem, key_file: tls/key.pem, client_ca_file: tls/clients.pem, client_certificates: required}
+traces: {url: "http://localhost:4318/v1/traces", headers_file: otlp.headers, sample: 0.5}
 `;
 
 test("the effective configuration is printed in file form, whole, with its secrets masked", () => {

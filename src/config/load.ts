@@ -4,16 +4,18 @@ import { basename, dirname, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
 import { sinkOf } from "../alert/sink.ts";
-import type { Caller } from "../identity/caller.ts";
 import { digestOf } from "../kit/digest.ts";
 import { isObject } from "../kit/json.ts";
 import { loadErrorText, type Place } from "../kit/place.ts";
 import { readYaml } from "../kit/yaml.ts";
 import type { Config } from "./config.ts";
+import { callerOf, fileOfCaller } from "./callers.ts";
+import { fileOfLimits, fileOfTls, fileOfTraces, limitsOf, tlsOf, tracesOf } from "./limits.ts";
 import { fileOfTokens, tokensOf } from "./tokens.ts";
 import { fileOfStreamSink, streamSinkOf } from "./sinks.ts";
-import { listenText, parseListen } from "./listen.ts";
-import { type ConfigFile, configShape, settings, valueOf } from "./schema.ts";
+import { listenText, parseListenAt } from "./listen.ts";
+import { type ConfigFile, configShape, settings } from "./schema.ts";
+import { valueOf } from "./settings.ts";
 
 /** The configuration can't be used; `lines` say why, one fault each. */
 export class ConfigError extends Error {
@@ -104,28 +106,6 @@ const issueLines = (issue: z.core.$ZodIssue, sources: readonly Raw[]): string[] 
   });
 };
 
-const callerOf = (caller: ConfigFile["callers"][number]): Caller => ({
-  name: caller.name,
-  ...(caller.key_hash === undefined ? {} : { keyHash: caller.key_hash }),
-  ...(caller.oauth
-    ? {
-        oauth: {
-          issuer: caller.oauth.issuer,
-          audience: caller.oauth.audience,
-          clientId: caller.oauth.client_id,
-        },
-      }
-    : {}),
-  scopes: caller.scopes,
-  detail: caller.detail,
-  subjects: caller.subjects,
-  agents: caller.agents,
-  actorRequired: caller.actor_required,
-  ...(caller.token_required ? { tokenRequired: true } : {}),
-  ...(caller.proof_urls.length === 0 ? {} : { proofUrls: caller.proof_urls }),
-  obligations: caller.obligations,
-});
-
 const ledgerOf = (
   { origin, anchor, heads_interval_ms: headsIntervalMs }: ConfigFile["ledger"],
   base: string,
@@ -153,7 +133,8 @@ const bundleOf = ({ bundle }: ConfigFile, base: string): Pick<Config, "bundle"> 
 
 const configOf = (file: ConfigFile, paths: Paths, base: string): Config => ({
   ...(file.identity === undefined ? {} : { identity: file.identity }),
-  listen: parseListen(file.listen)!,
+  listen: parseListenAt(file.listen)!,
+  ...tlsOf(file.tls, base),
   ...paths,
   ...bundleOf(file, base),
   engine: file.engine,
@@ -170,9 +151,11 @@ const configOf = (file: ConfigFile, paths: Paths, base: string): Config => ({
   batchItemsMax: file.batch_items_max,
   chainLengthMax: file.chain_length_max,
   queueActsMax: file.queue_acts_max,
+  ...limitsOf(file),
   metadataMaxAgeSeconds: file.metadata_max_age_seconds,
   reloadIntervalMs: file.reload_interval_ms,
   shutdownGraceMs: file.shutdown_grace_ms,
+  ...tracesOf(file.traces, base),
   logLevel: file.log_level,
 });
 
@@ -231,6 +214,7 @@ export const loadConfig = (sources: ConfigSources): Config => {
 const fileForm = (config: Config): Record<string, unknown> => ({
   ...(config.identity === undefined ? {} : { identity: config.identity }),
   listen: listenText(config.listen),
+  ...fileOfTls(config.tls),
   data: config.data,
   policies: config.policies,
   schemas: config.schemas,
@@ -238,27 +222,7 @@ const fileForm = (config: Config): Record<string, unknown> => ({
   ...(config.bundle ? { bundle: { file: config.bundle.file, public_keys: config.bundle.publicKeys } } : {}),
   engine: config.engine,
   store: "sqlite",
-  callers: config.callers.map((caller) => ({
-    name: caller.name,
-    ...(caller.keyHash === undefined ? {} : { key_hash: "sha256:…" }),
-    ...(caller.oauth
-      ? {
-          oauth: {
-            issuer: caller.oauth.issuer,
-            audience: caller.oauth.audience,
-            client_id: caller.oauth.clientId,
-          },
-        }
-      : {}),
-    scopes: caller.scopes,
-    detail: caller.detail,
-    subjects: caller.subjects,
-    agents: caller.agents,
-    actor_required: caller.actorRequired,
-    token_required: caller.tokenRequired ?? false,
-    proof_urls: caller.proofUrls ?? [],
-    obligations: caller.obligations,
-  })),
+  callers: config.callers.map(fileOfCaller),
   ...fileOfTokens(config),
   alerts: config.alerts.map(({ name, url, urlFile, format, secretFile, allowPrivate, types }) => ({
     name,
@@ -288,10 +252,12 @@ const fileForm = (config: Config): Record<string, unknown> => ({
   batch_items_max: config.batchItemsMax,
   chain_length_max: config.chainLengthMax,
   queue_acts_max: config.queueActsMax,
+  ...fileOfLimits(config),
   metadata_max_age_seconds: config.metadataMaxAgeSeconds,
   ...(config.pageTokenKeyFile === undefined ? {} : { page_token_key_file: config.pageTokenKeyFile }),
   reload_interval_ms: config.reloadIntervalMs,
   shutdown_grace_ms: config.shutdownGraceMs,
+  ...fileOfTraces(config.traces),
   log_level: config.logLevel,
 });
 

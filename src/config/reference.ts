@@ -3,18 +3,22 @@ import { z } from "zod";
 import {
   bundleSettings,
   callerSettings,
+  certificateSettings,
   configShape,
   introspectionSettings,
   issuerSettings,
   ledgerSettings,
   recordingSettings,
   oauthSettings,
-  type Setting,
+  rateSettings,
   sinkSettings,
   streamSinkSettings,
   settings,
+  tlsSettings,
+  traceSettings,
   trustDomainSettings,
 } from "./schema.ts";
+import { type Setting } from "./settings.ts";
 
 const notes = ({ key, kind, default: usual, range }: Setting): string[] => [
   ...(usual === undefined || kind === "structured" ? [] : [`default \`${JSON.stringify(usual)}\``]),
@@ -44,13 +48,35 @@ ${settings.map(line).join("\n")}
 
 ## callers
 
-Each is recognised by \`key_hash\` or by \`oauth\`, never by both. \`remit caller add\` adds more while the service runs.
+Each is recognised by one of \`key_hash\`, \`oauth\` and \`certificate\`. \`remit caller add\` adds more while the service runs.
 
 ${callerSettings.map(fieldLine).join("\n")}
 
 ## callers: oauth
 
 ${oauthSettings.map(fieldLine).join("\n")}
+
+## callers: certificate
+
+Exactly one of them.
+
+${certificateSettings.map(fieldLine).join("\n")}
+
+## callers: rate
+
+${rateSettings.map(fieldLine).join("\n")}
+
+## tls
+
+How to serve it and how clients are known by certificates: [transport](../operating.md#transport).
+
+${tlsSettings.map(fieldLine).join("\n")}
+
+## traces
+
+[Traces](../operating.md#traces) by OpenTelemetry.
+
+${traceSettings.map(fieldLine).join("\n")}
 
 ## alerts
 

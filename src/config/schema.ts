@@ -13,10 +13,23 @@ import { defaultAlgorithms, isProofUrl, isSafeUrl } from "../identity/issuer.ts"
 import { trustDomainPattern } from "../identity/trust-domain.ts";
 import { maskOf } from "../ledger/recording.ts";
 import { streamSinkFields, type StreamSinkFile, streamSinkShape } from "./sinks.ts";
-import { parseListen } from "./listen.ts";
+import {
+  certificateShape,
+  type LimitFile,
+  limitFields,
+  rateShape,
+  type TlsFile,
+  tlsShape,
+  type TraceFile,
+  traceShape,
+} from "./limits.ts";
+import { parseListenAt } from "./listen.ts";
+import { type Setting, settingsOf } from "./settings.ts";
 
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
-export type ConfigFile = {
+export type ConfigFile = LimitFile & {
+  tls?: TlsFile | undefined;
+  traces?: TraceFile | undefined;
   identity?: string | undefined;
   listen: string;
   data: string;
@@ -30,6 +43,10 @@ export type ConfigFile = {
     name: string;
     key_hash?: string | undefined;
     oauth?: { issuer: string; audience: string; client_id: string } | undefined;
+    certificate?:
+      | { sha256?: string | undefined; subject?: string | undefined; san?: string | undefined }
+      | undefined;
+    rate?: { per_second: number; burst: number } | undefined;
     scopes: Scope[];
     detail: Detail;
     subjects: string[];
@@ -86,6 +103,8 @@ export type ConfigFile = {
   log_level: "trace" | "debug" | "info" | "warn" | "error" | "silent";
 };
 
+const whole = (min: number, max: number): z.ZodNumber => z.number().int().min(min).max(max);
+
 const keyHash = z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be `sha256:` and 64 hexadecimal digits");
 const texts = z.array(z.string().min(1)).default([]);
 
@@ -133,6 +152,10 @@ const callerShape = z
       })
       .optional()
       .describe("Recognises the caller by an RFC 9068 access token"),
+    certificate: certificateShape
+      .optional()
+      .describe("Recognises the caller by its client certificate (`tls`)"),
+    rate: rateShape.optional().describe("How often it may ask; beyond: 429. Default: `caller_rate_max`"),
     scopes: z.array(z.enum(scopes)).min(1).describe("What the caller may use"),
     detail: z.enum(details).default("plain").describe("How much of the reasons it is told"),
     subjects: texts.describe("`TYPE::ID` it may ask about, a trailing `*` as prefix; empty: all"),
@@ -145,10 +168,11 @@ const callerShape = z
     proof_urls: proofUrls.describe("As `proof_urls` of the service, for this caller"),
     obligations: texts.describe("Obligation types it can always fulfil"),
   })
-  .refine((caller) => (caller.key_hash === undefined) !== (caller.oauth === undefined), {
-    message: "needs either key_hash or oauth",
-    path: ["key_hash"],
-  });
+  .refine(
+    ({ key_hash, oauth, certificate }) =>
+      [key_hash, oauth, certificate].filter((each) => each !== undefined).length === 1,
+    { message: "needs either key_hash, oauth or certificate", path: ["key_hash"] },
+  );
 
 const isAsymmetric = (name: string): boolean => /^(?:ES|PS|RS)(?:256|384|512)$|^EdDSA$|^Ed25519$/.test(name);
 
@@ -264,8 +288,6 @@ const bundleShape = z.strictObject({
 /** An AuthZEN identity (§9.1.1): https, except on the machine itself, without query, fragment and trailing slash. */
 const isIdentity = (text: string): boolean => isSafeUrl(text) && !/[?]|\/$/.test(text);
 
-const whole = (min: number, max: number): z.ZodNumber => z.number().int().min(min).max(max);
-
 const shape = z.strictObject({
   identity: z
     .string()
@@ -274,9 +296,12 @@ const shape = z.strictObject({
     .describe("The AuthZEN identity; without it, metadata is served on loopback only"),
   listen: z
     .string()
-    .refine((text) => parseListen(text) !== undefined, "must be HOST:PORT")
+    .refine((text) => parseListenAt(text) !== undefined, "must be HOST:PORT or unix:/PATH")
     .default("127.0.0.1:8181")
-    .describe("Address to listen on; port 0 takes a free one"),
+    .describe("Address to listen on, or `unix:/PATH` for a socket; port 0 takes a free one"),
+  tls: tlsShape
+    .optional()
+    .describe("Serves TLS; certificates are taken over within a second of their change"),
   data: z.string().min(1).default("data").describe("Data directory: ledger, lock, admin key"),
   policies: z.string().min(1).default("policies").describe("Folder of `*.cedar` and `budgets.yaml`"),
   schemas: z.string().min(1).default("schemas").describe("Folder of `*.cedarschema`"),
@@ -297,6 +322,7 @@ const shape = z.strictObject({
     .array(callerShape)
     .superRefine(unique("name", ({ name }) => name))
     .superRefine(unique("key_hash", ({ key_hash }) => key_hash))
+    .superRefine(unique("certificate", ({ certificate }) => certificate && JSON.stringify(certificate)))
     .superRefine(unique("oauth", ({ oauth }) => oauth && JSON.stringify(Object.values(oauth))))
     .default([])
     .describe("Enforcement points that may ask"),
@@ -348,6 +374,7 @@ const shape = z.strictObject({
   queue_acts_max: whole(1, 1_000_000)
     .default(10_000)
     .describe("Questions that may wait for the ledger; beyond: 503"),
+  ...limitFields,
   metadata_max_age_seconds: whole(0, 86_400)
     .default(3600)
     .describe("How long metadata may be cached, in seconds"),
@@ -364,6 +391,9 @@ const shape = z.strictObject({
   shutdown_grace_ms: whole(0, 600_000)
     .default(10_000)
     .describe("Longest wait for open requests at the end, in milliseconds"),
+  traces: traceShape
+    .optional()
+    .describe("Sends OpenTelemetry traces; its packages have to be installed beside"),
   log_level: z
     .enum(["trace", "debug", "info", "warn", "error", "silent"])
     .default("info")
@@ -372,43 +402,13 @@ const shape = z.strictObject({
 
 export const configShape: z.ZodType<ConfigFile> = shape;
 
-/** A setting as the reference shows it. */
-export type Setting = {
-  key: string;
-  description: string;
-  kind: "text" | "number" | "boolean" | "structured";
-  required: boolean;
-  default: unknown;
-  /** Least and greatest value of a number. */
-  range: readonly [number, number] | undefined;
-};
-
-type Kind = Pick<Setting, "kind" | "range">;
-
-const kindOf = (type: z.core.$ZodType): Kind => {
-  if (type instanceof z.ZodDefault || type instanceof z.ZodOptional) return kindOf(type.def.innerType);
-  if (type instanceof z.ZodNumber)
-    return { kind: "number", range: [type.minValue ?? -Infinity, type.maxValue ?? Infinity] };
-  const structured = type instanceof z.ZodArray || type instanceof z.ZodObject;
-  return {
-    kind: structured ? "structured" : type instanceof z.ZodBoolean ? "boolean" : "text",
-    range: undefined,
-  };
-};
-
-/** The settings of a mapping, in file form and order. */
-const settingsOf = ({ shape }: z.ZodObject): Setting[] =>
-  Object.entries(shape).map(([key, type]) => ({
-    key,
-    description: (type instanceof z.ZodType ? type.description : undefined) ?? "",
-    ...kindOf(type),
-    required: !(type instanceof z.ZodDefault || type instanceof z.ZodOptional),
-    default: type instanceof z.ZodDefault ? type.def.defaultValue : undefined,
-  }));
-
 export const settings: readonly Setting[] = settingsOf(shape);
 export const callerSettings: readonly Setting[] = settingsOf(callerShape);
 export const oauthSettings: readonly Setting[] = settingsOf(callerShape.shape.oauth.unwrap());
+export const certificateSettings: readonly Setting[] = settingsOf(certificateShape);
+export const rateSettings: readonly Setting[] = settingsOf(rateShape);
+export const traceSettings: readonly Setting[] = settingsOf(traceShape);
+export const tlsSettings: readonly Setting[] = settingsOf(tlsShape);
 export const sinkSettings: readonly Setting[] = settingsOf(sinkFields);
 export const bundleSettings: readonly Setting[] = settingsOf(bundleShape);
 export const recordingSettings: readonly Setting[] = settingsOf(recordingShape);
@@ -417,10 +417,3 @@ export const ledgerSettings: readonly Setting[] = settingsOf(ledgerShape);
 export const issuerSettings: readonly Setting[] = settingsOf(issuerShape);
 export const introspectionSettings: readonly Setting[] = settingsOf(issuerShape.shape.introspection.unwrap());
 export const trustDomainSettings: readonly Setting[] = settingsOf(trustDomainShape);
-
-/** A value from the environment or a flag, as the file would hold it; what doesn't fit is left for the shape to refuse. */
-export const valueOf = ({ kind }: Setting, text: string): unknown => {
-  if (kind === "number" && /^-?\d{1,15}$/.test(text)) return Number(text);
-  if (kind === "boolean" && (text === "true" || text === "false")) return text === "true";
-  return text;
-};

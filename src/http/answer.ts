@@ -7,10 +7,17 @@ export type Answer = {
   headers?: Record<string, string>;
 };
 
+/** An answer that is written as one text. */
+export type TextAnswer = Answer & { body: string };
+
 const json = { "Content-Type": "application/json" } as const;
 
 /** A JSON answer. Decisions and errors must not be kept by anyone on the way. */
-export const jsonAnswer = (status: number, body: unknown, headers: Record<string, string> = {}): Answer => ({
+export const jsonAnswer = (
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): TextAnswer => ({
   status,
   body: JSON.stringify(body),
   headers: { ...json, "Cache-Control": "no-store", ...headers },
@@ -28,14 +35,14 @@ const extraHeaders = (problem: Problem): Record<string, string> => {
       };
     case 429:
     case 503:
-      return { "Retry-After": "1" };
+      return { "Retry-After": String(problem.retryAfterSeconds ?? 1) };
     default:
       return {};
   }
 };
 
 /** The one form of errors: `{status, code, message, field?}` (never `application/problem+json`, see FORMATS). */
-export const problemAnswer = (problem: Problem, headers: Record<string, string> = {}): Answer => {
+export const problemAnswer = (problem: Problem, headers: Record<string, string> = {}): TextAnswer => {
   const { status, code, detail, field } = problem;
   return jsonAnswer(
     status,

@@ -1,13 +1,12 @@
 /** All routes as one application. Unknown paths and methods are answered in the same form as everything else. */
 import { Hono } from "hono";
 import { Problem } from "../kit/problem.ts";
-import type { Logger } from "../telemetry/log.ts";
 import { addAdminRoutes, type AdminParts } from "./admin-routes.ts";
 import { addAgentRoutes, type AgentParts } from "./agent-routes.ts";
 import { problemAnswer } from "./answer.ts";
 import { addAuthzenRoutes, type AuthzenParts } from "./authzen-routes.ts";
 import { addDelegationRoutes } from "./delegation-routes.ts";
-import { type Endpoint, handlerOf } from "./endpoint.ts";
+import { type Add, handlerOf, type HandlerParts } from "./endpoint.ts";
 import { addAlertRoutes, type AlertParts } from "./alert-routes.ts";
 import { addBudgetRoutes, type BudgetParts } from "./budget-routes.ts";
 import { addEntryRoutes, type EntryParts } from "./entry-routes.ts";
@@ -35,21 +34,17 @@ export type HttpParts = AuthzenParts &
   SimulateParts &
   EntityParts &
   ExplainParts &
-  OperationsParts & { log: Logger };
+  OperationsParts &
+  HandlerParts;
 
 /** The application: `fetch` answers any request. */
 export const createHttpApp = (parts: HttpParts): Hono => {
   const app = new Hono();
-  const handler = handlerOf(parts.log, parts.metrics);
+  const handler = handlerOf(parts);
   const nothing = handler(() => problemAnswer(new Problem("not_found", "there is nothing at this path")));
   const allowed = new Map<string, Set<string>>();
-  const add = (
-    target: Hono,
-    method: "get" | "post" | "put" | "patch" | "delete",
-    path: string,
-    endpoint: Endpoint,
-  ): void => {
-    target[method](path, handler(endpoint));
+  const add: Add = (target, method, path, endpoint, api) => {
+    target[method](path, handler(endpoint, api, path));
     const methods = allowed.get(path) ?? new Set<string>();
     allowed.set(path, methods.add(method.toUpperCase()));
     if (method === "get") methods.add("HEAD");

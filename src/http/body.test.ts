@@ -6,7 +6,7 @@ import { Hono } from "hono";
 import { expect, test } from "vitest";
 import { Problem } from "../kit/problem.ts";
 import { readBody } from "./body.ts";
-import { startHttp } from "./server.ts";
+import { startOnFreePort } from "./server.test-parts.ts";
 
 test.each([
   ["with a declared length", "Content-Length: 500\r\n\r\n{"],
@@ -23,7 +23,7 @@ test.each([
         return c.body(null, 400);
       }
     });
-    const server = await startHttp(app, { host: "127.0.0.1", port: 0 });
+    const server = await startOnFreePort(app);
     const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
     await once(socket, "connect");
     socket.write(`POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${rest}`);

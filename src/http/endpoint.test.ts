@@ -6,7 +6,7 @@ import { createMetrics } from "../telemetry/metrics.ts";
 import { jsonAnswer } from "./answer.ts";
 import { handlerOf } from "./endpoint.ts";
 
-const handler = handlerOf(createLog("silent"), createMetrics());
+const handler = handlerOf({ log: createLog("silent"), metrics: createMetrics() });
 const app = new Hono().get(
   "/",
   handler((_c, { traceId }) => jsonAnswer(200, { traceId: traceId ?? null })),

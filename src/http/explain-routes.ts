@@ -7,7 +7,7 @@ import { uidText } from "../kit/cedar-json.ts";
 import type { JsonObject } from "../kit/json.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type BodyLimits, readBody } from "./body.ts";
-import type { Add, Endpoint } from "./endpoint.ts";
+import { type Add, askerOf, type Endpoint } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
 
 export type ExplainParts = { explainer: Explainer; guard: Guard; limits: BodyLimits };
@@ -61,7 +61,7 @@ const explainEndpoint =
   async (c, request) => {
     const caller = await guard(c, "admin");
     const question = readEvaluation(await readBody(c, limits));
-    return jsonAnswer(200, explanationBody(await explainer.explain(question, { caller, ...request })));
+    return jsonAnswer(200, explanationBody(await explainer.explain(question, askerOf(caller, request))));
   };
 
 /** Adds `/v1/explain`. */

@@ -1,16 +1,19 @@
 /** For whoever is on call: is it alive, is it ready and why not, what does it count. */
 import type { Hono } from "hono";
+import type { Figures } from "../telemetry/figures.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { jsonAnswer } from "./answer.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { Guard } from "./guard.ts";
+import type { Look } from "./guard.ts";
 
 /** One named check. `stale`: it works on with what it had, and a person should look. */
 export type Check = { status: "ok" | "stale" | "failed"; error?: string; [fact: string]: unknown };
 
 export type OperationsParts = {
-  guard: Guard;
+  /** Lets those through who may look at what is counted. */
+  look: Look;
   metrics: Metrics;
+  figures: () => Promise<Figures>;
   checks: () => Promise<Record<string, Check>>;
 };
 
@@ -33,11 +36,11 @@ export const addOperationsRoutes = (
   add(app, "get", "/healthz", () => jsonAnswer(200, { status: "alive" }));
   add(app, "get", "/readyz", ready(parts));
   add(app, "get", "/metrics", async (c) => {
-    await parts.guard(c, "operate");
-    const { metrics } = parts;
+    await parts.look(c);
+    const { metrics, figures } = parts;
     return {
       status: 200,
-      body: await metrics.text(),
+      body: await metrics.text(figures),
       headers: { "Content-Type": metrics.contentType, "Cache-Control": "no-store" },
     };
   });

@@ -17,7 +17,8 @@ import { Problem } from "../kit/problem.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type BodyLimits, readBody } from "./body.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Deadline } from "./deadline.ts";
+import { type Add, askerOf, type Endpoint } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
 
 export type SearchParts = {
@@ -26,6 +27,7 @@ export type SearchParts = {
   guard: Guard;
   metrics: Metrics;
   limits: BodyLimits;
+  deadline: Deadline;
 };
 
 /** What must be the same on every page (§8.2.1). Tokens that show who acts may be fresh: they are verified each time. */
@@ -53,14 +55,15 @@ const rangeOf = ({ page }: SearchRequest, binding: string, tokens: PageTokens): 
 const searchEndpoint =
   (parts: SearchParts, kind: SearchKind): Endpoint =>
   async (c, request) => {
-    const { searcher, pageTokens, guard, metrics, limits } = parts;
+    const { searcher, pageTokens, guard, metrics, limits, deadline } = parts;
     const caller = await guard(c, "evaluate");
     const asked = readSearch(kind, await readBody(c, limits));
+    request.parsed();
     const binding = bindingOf(asked, caller);
     const { after, limit } = rangeOf(asked, binding, pageTokens);
     const range = { ...(after === undefined ? {} : { after }), limit: limit ?? searchResultsMax };
     const { page, ...query } = asked;
-    const { id, found, next } = await searcher.search(query, range, { caller, ...request });
+    const { id, found, next } = await deadline(searcher.search(query, range, askerOf(caller, request)));
     metrics.searched(kind);
     const state = { ...next, ...(limit === undefined ? {} : { limit }) };
     const paged = page !== undefined || next !== undefined;
@@ -81,13 +84,8 @@ const searchEndpoint =
   };
 
 /** Adds the searches below each of the bases. */
-export const addSearchRoutes = (
-  app: Hono,
-  parts: SearchParts,
-  bases: Iterable<string>,
-  add: (app: Hono, method: "get" | "post", path: string, endpoint: Endpoint) => void,
-): void => {
+export const addSearchRoutes = (app: Hono, parts: SearchParts, bases: Iterable<string>, add: Add): void => {
   for (const base of bases)
     for (const kind of searchKinds)
-      add(app, "post", `${base}${searchPath}/${kind}`, searchEndpoint(parts, kind));
+      add(app, "post", `${base}${searchPath}/${kind}`, searchEndpoint(parts, kind), "search");
 };

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Hono } from "hono";
 import { expect, test } from "vitest";
-import { startHttp } from "./server.ts";
+import { startOnFreePort } from "./server.test-parts.ts";
 
 const graceMs = 10_000;
 
@@ -12,7 +12,7 @@ test.each([
   ["a connection on which nothing was ever sent", ""],
   ["a connection on which a request never came to its end", "GET /slow HT"],
 ])("closing doesn't wait for %s", async (_what, sent) => {
-  const server = await startHttp(new Hono(), { host: "127.0.0.1", port: 0 });
+  const server = await startOnFreePort(new Hono());
   const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
   await once(socket, "connect");
   socket.write(sent);
@@ -34,7 +34,7 @@ test("closing answers what was asked, on connections that are kept open too", as
     await sleep(400);
     return c.text("done");
   });
-  const server = await startHttp(app, { host: "127.0.0.1", port: 0 });
+  const server = await startOnFreePort(app);
   const answers = [1, 2, 3].map(async () => (await fetch(`${server.url}/slow`)).text());
   while (started.count < 3) await sleep(5);
   await server.close(graceMs);
@@ -43,7 +43,7 @@ test("closing answers what was asked, on connections that are kept open too", as
 
 test("closing cuts what isn't answered within the grace", async () => {
   const app = new Hono().get("/never", () => new Promise<Response>(() => undefined));
-  const server = await startHttp(app, { host: "127.0.0.1", port: 0 });
+  const server = await startOnFreePort(app);
   const answer = fetch(`${server.url}/never`).then(
     () => "answered",
     () => "cut",

@@ -7,11 +7,20 @@ export const details = ["plain", "user", "admin"] as const;
 /** How much of the reasons a caller is told: nothing, what a user may see, or everything. */
 export type Detail = (typeof details)[number];
 
+/** How often a caller may ask: so many questions a second in the long run, and so many at once. */
+export type Rate = { perSecond: number; burst: number };
+
+/** Exactly one of: the SHA-256 of the certificate in hexadecimal digits, its whole subject, or one of its alternative names. */
+export type CertificateName = { sha256: string } | { subject: string } | { san: string };
+
 export type Caller = {
   name: string;
   /** `sha256:` and 64 hexadecimal digits over the API key. */
   keyHash?: string;
   oauth?: { issuer: string; audience: string; clientId: string };
+  /** The client certificate that it is recognised by. */
+  certificate?: CertificateName;
+  rate?: Rate;
   scopes: Scope[];
   detail: Detail;
   /** `TYPE::ID`, a trailing `*` in the id as prefix, or `*`: the subjects it may ask about; empty means all. */

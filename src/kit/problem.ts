@@ -9,6 +9,7 @@ export const problemStatus = {
   forbidden: 403,
   not_found: 404,
   method_not_allowed: 405,
+  receive_timeout: 408,
   pruned: 410,
   conflict: 409,
   idempotency_in_progress: 409,
@@ -16,8 +17,10 @@ export const problemStatus = {
   payload_too_large: 413,
   idempotency_mismatch: 422,
   rate_limited: 429,
+  headers_too_large: 431,
   internal: 500,
   overloaded: 503,
+  timed_out: 503,
   ledger_unavailable: 503,
   not_ready: 503,
 } as const;
@@ -30,16 +33,19 @@ export class Problem extends Error {
   readonly code: ProblemCode;
   readonly detail: string;
   readonly field: string | undefined;
+  /** After how long it is worth trying again, where that is known. */
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(
     code: ProblemCode,
     detail: string,
-    options: { field?: string | undefined; cause?: unknown } = {},
+    options: { field?: string | undefined; retryAfterSeconds?: number; cause?: unknown } = {},
   ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.detail = detail;
     this.field = options.field;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
   get status(): number {

@@ -40,6 +40,7 @@ import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
 import { createFacets } from "./facets.ts";
 import { type StreamRows, streamRows } from "./streams.ts";
+import { type AccountsOf, createFigures, type LedgerFigures } from "./figures.ts";
 import { createWrites, type Writes } from "./writes.ts";
 import { createTryOut, type TryOut } from "./try-out.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
@@ -103,6 +104,8 @@ export type Ledger = {
   /** The newest checkpoint, after taking in everything. */
   checkpoint: (at: Micros) => string;
   writable: () => { ok: true } | { ok: false; error: string };
+  /** What metrics show of it; walks over many accounts take more than one asking. */
+  figures: (at: Micros) => Promise<LedgerFigures>;
   /** Records that the compiled engine differed from Cedar, and tells of it. */
   tripEngine: (trip: EngineTrip) => void;
   /**
@@ -273,6 +276,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   const outbox = outboxRows(db);
   const tell = teller(outbox, options);
   const views = createAccountViews(db);
+  const accountsOf: AccountsOf = (...asked) => views.accounts(room().desk.accounts, ...asked);
   const perform = createPerform(db, bound, options.warn ?? nobody);
   // Absent after a failure: made anew with the next commit, as a file that can't be written may not be readable either.
   let desk: Desk | undefined = createDesk(db, tell);
@@ -311,8 +315,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     tryAct: (act) => perform.undone(room(), act),
     lapse: (at) => durable(() => inOne(() => perform.lapse(room(), at))),
     takeBook: (budgets) => taken(budgets, () => keepBook(db, budgets)),
-    accounts: (id, at, limit, after) =>
-      views.accounts(room().desk.accounts, budgetOf(book, id), at, limit, after),
+    accounts: (id, ...page) => accountsOf(budgetOf(book, id), ...page),
     ...readsOf(db),
     streams: streamsOf(db, durable),
     entries: (filter) => {
@@ -329,6 +332,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     },
     checkpoint: (at) => (tree ? writes.extend(() => tree.checkpoint(at)) : (rows.newest()?.note ?? "")),
     writable: () => writes.writable(),
+    figures: createFigures(db, () => book, accountsOf),
     tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),
     activate: (activated, budgets) => taken(budgets, () => putInForce(db, room().desk, activated, budgets)),
     activations: activationRows(db),

@@ -54,6 +54,7 @@ import type {
   UsageQuery,
   UsageView,
 } from "../../budget/store.ts";
+import type { LedgerFigures } from "./figures.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Command, Done } from "./perform.ts";
 
@@ -61,9 +62,31 @@ type AccountsQuery = { budget: string; at: number; limit: number; after: string 
 
 type KeyQuery = { keyHash: string; at: number };
 
+/** How long a commit took in the writer's thread, and of that each judgement. Travels with the answers. */
+type WriterTimes = { judgedMs: number[]; commitMs: number; at: number };
+
+type Committed = { done: Done[]; times: WriterTimes };
+
+/** Times of judgements since it was last asked. */
+export type Stopwatch = { take: () => number[] };
+
+const timedCommit =
+  (ledger: Ledger, stopwatch: Stopwatch) =>
+  (commands: Command[]): Committed => {
+    const from = performance.now();
+    stopwatch.take();
+    const done = ledger.commit(commands);
+    const judgedMs = stopwatch.take();
+    const commitMs = performance.now() - from;
+    return { done, times: { judgedMs, commitMs, at: performance.timeOrigin + from } };
+  };
+
 /** What the writer's thread answers; the counterpart of `connectLedger`. */
-export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) => unknown> => ({
-  commit: (commands: Command[]) => ledger.commit(commands),
+export const ledgerHandlers = (
+  ledger: Ledger,
+  stopwatch: Stopwatch,
+): Record<string, (value: never) => unknown> => ({
+  commit: timedCommit(ledger, stopwatch),
   tryAct: (act: Act) => ledger.tryAct(act),
   tryOut: (facts: string[]) => ledger.tryOut(facts),
   balancesOf: (facts: string) => ledger.balancesOf(facts),
@@ -90,6 +113,7 @@ export const ledgerHandlers = (ledger: Ledger): Record<string, (value: never) =>
   moveStreamCursor: (cursor: { name: string; index: number }) => ledger.streams.move(cursor),
   closing: () => ledger.closing(),
   writable: () => ledger.writable(),
+  figures: (at: number) => ledger.figures(at),
   activations: () => ledger.activations.list(),
   keptFiles: (digest: string) => ledger.activations.files(digest),
   standing: () => ledger.activations.standing(),
@@ -117,11 +141,39 @@ export type ThreadedLedger = DecisionStore &
     standing: () => Promise<Standing>;
     /** Recomputes every balance from the entries; what differs. */
     auditBalances: () => Promise<BalanceFault[]>;
+    /** What metrics show of it. */
+    figures: (at: number) => Promise<LedgerFigures>;
+    /** Acts that wait for a commit. */
+    waiting: () => number;
     /** Commits what is queued and closes the file. */
     close: () => Promise<void>;
   };
 
-type Waiting = { command: Command; resolve: (value: never) => void; reject: (error: unknown) => void };
+type Waiting = {
+  command: Command;
+  since: number;
+  trace: unknown;
+  resolve: (value: never) => void;
+  reject: (error: unknown) => void;
+};
+
+/** A group commit as the main thread saw it; `at` in milliseconds since the epoch. `commitMs` is without judging. */
+export type CommitSeen = {
+  questions: number;
+  queuedMs: number[];
+  judgedMs: readonly number[];
+  commitMs: number;
+  at: number;
+  /** What `trace` gave for each act. */
+  traces: unknown[];
+};
+
+/** Who watches commits: told of each, off the path of its answers. */
+export type Watch = {
+  /** What is told with an act's commit; asked when the act is queued. */
+  trace?: (() => unknown) | undefined;
+  committed: (seen: CommitSeen) => void;
+};
 
 /** While one batch is being synced, the next may already be on its way. */
 const flightsMax = 2;
@@ -166,6 +218,7 @@ type Called = Omit<
   | "prune"
   | "exported"
   | "changeLegalHold"
+  | "waiting"
   | "close"
 >;
 
@@ -196,6 +249,7 @@ const callsOf = (calls: Calls): Called => ({
   moveStreamCursor: (name, index) => calls.call("moveStreamCursor", { name, index }),
   closing: () => calls.call("closing", undefined),
   writable: () => calls.call("writable", undefined),
+  figures: (at) => calls.call("figures", at),
   activations: () => calls.call("activations", undefined),
   keptFiles: (digest) => calls.call("keptFiles", digest),
   standing: () => calls.call("standing", undefined),
@@ -226,30 +280,54 @@ const createQuiet = (): Quiet => {
   };
 };
 
+/**
+ * `queueActsMax` acts may wait, each for at most `waitMsMax`: what waits longer was given up by whoever asked, and is not
+ * decided any more.
+ */
+export type ConnectOptions = { queueActsMax: number; waitMsMax: number; watch?: Watch };
+
 type ActQueue = {
   /** @throws Problem `overloaded` when too many wait already */
   perform: <T>(command: Command) => Promise<T>;
   /** Resolves when no act is on its way, or has been for long enough. */
   gap: () => Promise<void>;
+  waiting: () => number;
+};
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+const seenOf = (batch: readonly Waiting[], sentAt: number, times: WriterTimes): CommitSeen => ({
+  questions: batch.reduce((total, { command }) => total + sizeOf(command), 0),
+  queuedMs: batch.map(({ since }) => sentAt - since),
+  judgedMs: times.judgedMs,
+  commitMs: Math.max(0, times.commitMs - sum(times.judgedMs)),
+  at: times.at,
+  traces: batch.map(({ trace }) => trace),
+});
+
+const answerAll = (batch: readonly Waiting[], done: readonly Done[]): void => {
+  for (const [position, { resolve, reject }] of batch.entries()) {
+    const one = done[position]!;
+    if ("value" in one) resolve(one.value as never);
+    else reject(new Problem(one.problem.code, one.problem.detail, { field: one.problem.field }));
+  }
 };
 
 /** Acts on their way to the writer's thread. */
-const createQueue = (calls: Calls, queueActsMax: number): ActQueue => {
+const createQueue = (calls: Calls, { queueActsMax, waitMsMax, watch }: ConnectOptions): ActQueue => {
   const queue: Waiting[] = [];
   const state = { flights: 0 };
   const quiet = createQuiet();
   const send = async (batch: Waiting[]): Promise<void> => {
     state.flights++;
     try {
-      const done = await calls.call<Done[]>(
+      const sentAt = performance.now();
+      const { done, times } = await calls.call<Committed>(
         "commit",
         batch.map(({ command }) => command),
       );
-      for (const [position, { resolve, reject }] of batch.entries()) {
-        const one = done[position]!;
-        if ("value" in one) resolve(one.value as never);
-        else reject(new Problem(one.problem.code, one.problem.detail, { field: one.problem.field }));
-      }
+      answerAll(batch, done);
+      watch?.committed(seenOf(batch, sentAt, times));
     } catch (error) {
       for (const { reject } of batch) reject(error);
     } finally {
@@ -258,7 +336,13 @@ const createQueue = (calls: Calls, queueActsMax: number): ActQueue => {
       if (state.flights === 0) quiet.tell();
     }
   };
+  const giveUp = (): void => {
+    const since = performance.now() - waitMsMax;
+    while (queue.length > 0 && queue[0]!.since < since)
+      queue.shift()!.reject(new Problem("overloaded", "it waited too long for the ledger: nothing was done"));
+  };
   const flush = (): void => {
+    giveUp();
     while (queue.length > 0 && state.flights < flightsMax) void send(takeBatch(queue));
   };
   const perform = <T>(command: Command): Promise<T> =>
@@ -267,7 +351,7 @@ const createQueue = (calls: Calls, queueActsMax: number): ActQueue => {
         reject(new Problem("overloaded", "too many questions are waiting for the ledger"));
         return;
       }
-      queue.push({ command, resolve, reject });
+      queue.push({ command, since: performance.now(), trace: watch?.trace?.(), resolve, reject });
       flush();
     });
   return {
@@ -275,12 +359,13 @@ const createQueue = (calls: Calls, queueActsMax: number): ActQueue => {
     gap: async () => {
       if (state.flights > 0) await quiet.wait(giveWayMs);
     },
+    waiting: () => queue.length,
   };
 };
 
-/** Connects to a writer's thread. `queueActsMax` acts may wait; beyond it questions are answered `overloaded`. */
-export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: number }): ThreadedLedger => {
-  const { perform, gap } = createQueue(calls, queueActsMax);
+/** Connects to a writer's thread. */
+export const connectLedger = (calls: Calls, options: ConnectOptions): ThreadedLedger => {
+  const { perform, gap, waiting } = createQueue(calls, options);
   return {
     decide: (act) => perform<Decided[]>({ kind: "decide", act }),
     tryOut: async (facts) => {
@@ -307,6 +392,7 @@ export const connectLedger = (calls: Calls, { queueActsMax }: { queueActsMax: nu
     changeLegalHold: (command: LegalHoldCommand) => perform<LegalHold>({ kind: "legal_hold", command }),
     note: (command: NoteCommand) => perform<number>({ kind: "note", command }),
     ...callsOf(calls),
+    waiting,
     close: () => calls.call("close", undefined),
   };
 };

@@ -1,4 +1,6 @@
 /** Writes that are whole or leave nothing, in the file or in memory; and whether the file takes any. */
+import { statSync } from "node:fs";
+import { basename } from "node:path";
 import type { Database } from "better-sqlite3";
 import { Problem } from "../../kit/problem.ts";
 
@@ -15,14 +17,29 @@ export type Writes = {
   durable: <T>(act: () => T) => T;
   /** Extends the tree; what can't be extended consistently isn't appended to any more either. */
   extend: <T>(act: () => T) => T;
-  /** Whether the last write held, or a trial does. */
+  /** Whether the file is where it was opened, the last write held, and a trial does: one that is a moment old counts. */
   writable: () => { ok: true } | { ok: false; error: string };
+};
+
+/** How long a trial counts: whoever asks often mustn't make the disk busy. */
+const trialMs = 400;
+
+/** Whether the open file is still the one of its name: what is written to another one is lost when this process ends. */
+const misplaced = (name: string): (() => string | undefined) => {
+  const opened = statSync(name);
+  return () => {
+    const now = statSync(name, { throwIfNoEntry: false });
+    if (now && now.ino === opened.ino && now.dev === opened.dev) return undefined;
+    return `\`${basename(name)}\` was ${now ? "replaced" : "moved or deleted"} while it was open`;
+  };
 };
 
 /** `forget` drops what was remembered of a write that failed. */
 export const createWrites = (db: Database, forget: () => void): Writes => {
   let failure: string | undefined;
   let halted: Problem | undefined;
+  let triedAt = -Infinity;
+  const elsewhere = misplaced(db.name);
   const durable: Writes["durable"] = (act) => {
     if (halted) throw new Problem("ledger_unavailable", halted.detail, { cause: halted });
     try {
@@ -52,8 +69,11 @@ export const createWrites = (db: Database, forget: () => void): Writes => {
       }),
     writable: () => {
       if (halted) return { ok: false, error: halted.detail };
+      const lost = elsewhere();
+      if (lost !== undefined) return { ok: false, error: lost };
       try {
-        if (failure !== undefined) durable(() => tryWrite(db));
+        if (failure !== undefined || performance.now() - triedAt > trialMs) durable(() => tryWrite(db));
+        triedAt = performance.now();
         return { ok: true };
       } catch {
         return { ok: false, error: failure ?? "unknown" };
