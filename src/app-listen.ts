@@ -1,42 +1,25 @@
 /** Where the service listens: the address that is configured, and one for the command line where that can't use it. */
-import { Hono } from "hono";
 import type { Config } from "./config/config.ts";
 import { isLocal } from "./config/listen.ts";
-import { problemAnswer } from "./http/answer.ts";
+import { administratorOnly } from "./http/administrator.ts";
+import type { HttpApp } from "./http/app.ts";
 import { type HttpServer, type HttpOptions, startHttp } from "./http/server.ts";
 import { createTls, type Tls } from "./http/tls.ts";
-import { hashKey, sameHash } from "./identity/key.ts";
-import { Problem } from "./kit/problem.ts";
 import type { Logger } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
-
-const refuse = (): Response => {
-  const {
-    status,
-    body,
-    headers = {},
-  } = problemAnswer(new Problem("unauthenticated", "only the administrator's key is answered here"));
-  return new Response(body, { status, headers });
-};
 
 /**
  * Where the command line reaches a service that serves TLS or a Unix socket: an address of this machine alone, in plain HTTP,
  * that answers nobody but the administrator. Nothing where the service can be reached as it is.
  */
 const startControl = async (
-  app: Hono,
+  app: HttpApp,
   { listen, tls }: Pick<Config, "listen" | "tls">,
   limits: HttpOptions["limits"],
   keyHash: string,
 ): Promise<HttpServer | undefined> => {
   if (!tls && !("path" in listen)) return undefined;
-  const control = new Hono();
-  control.all("*", (c) => {
-    const key = /^bearer +(\S+) *$/i.exec(c.req.header("authorization") ?? "")?.[1];
-    if (key === undefined || !sameHash(hashKey(key), keyHash)) return refuse();
-    return app.fetch(c.req.raw, c.env);
-  });
-  return startHttp(control, { listen: { host: "127.0.0.1", port: 0 }, limits });
+  return startHttp(administratorOnly(app, keyHash), { listen: { host: "127.0.0.1", port: 0 }, limits });
 };
 
 const tlsOf = ({ tls, listen }: Config, log: Logger): Tls | undefined => {
@@ -53,7 +36,7 @@ export type ListeningParts = { config: Config; log: Logger; metrics: Metrics; ke
 
 /** Listens. @throws Problem `not_ready` when an address can't be had, or certificates can't be used */
 export const startListening = async (
-  app: Hono,
+  app: HttpApp,
   { config, log, metrics, keyHash }: ListeningParts,
 ): Promise<Listening> => {
   const tls = tlsOf(config, log);

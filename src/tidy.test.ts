@@ -252,9 +252,9 @@ describe("this repository", () => {
     expect(paths).toContain("src/app.ts");
     expect(paths).toContain("package.json");
     const app = importsOf(files.find(({ path }) => path === "src/app.ts")!);
-    expect(app).toEqual(
-      expect.arrayContaining(["node:worker_threads", "src/kit/problem.ts", "src/app-writer.ts"]),
-    );
+    expect(app).toEqual(expect.arrayContaining(["node:crypto", "src/kit/clock.ts", "src/app-thread.ts"]));
+    const thread = importsOf(files.find(({ path }) => path === "src/app-thread.ts")!);
+    expect(thread).toEqual(expect.arrayContaining(["node:worker_threads", "src/app-writer.ts"]));
     const sources = files.filter(({ path }) => path.endsWith(".ts"));
     const unresolved = sources
       .filter(({ path }) => path !== "src/tidy.test.ts")

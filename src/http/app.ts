@@ -37,8 +37,10 @@ export type HttpParts = AuthzenParts &
   OperationsParts &
   HandlerParts;
 
+export type HttpApp = Hono;
+
 /** The application: `fetch` answers any request. */
-export const createHttpApp = (parts: HttpParts): Hono => {
+export const createHttpApp = (parts: HttpParts): HttpApp => {
   const app = new Hono();
   const handler = handlerOf(parts);
   const nothing = handler(() => problemAnswer(new Problem("not_found", "there is nothing at this path")));
