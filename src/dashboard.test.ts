@@ -138,15 +138,24 @@ beforeAll(async () => {
     settings: { requests_max: "1" },
     yaml: `alerts: [{ name: ops, url: "http://127.0.0.1:${port}/", format: slack, allow_private: true }]\n`,
     files: {
-      "policies/broken.cedar": `@id("breaks") permit (principal, action == Action::"read", resource) when { context.remit.chain_length + 9223372036854775807 > 0 };`,
+      "policies/broken.cedar": `@id("breaks") forbid (principal, action == Action::"read", resource) when { context.remit.chain_length + 9223372036854775807 > 0 };`,
     },
   });
   const { url } = service;
   const headers = { authorization: `Bearer ${readAdminKey(service.config.data)}` };
-  const ask = (body: object, more: Record<string, string> = {}): Promise<{ status: number }> =>
+  const ask = (body: object, more: Record<string, string> = {}): ReturnType<typeof post> =>
     post(`${url}/access/v1/evaluation`, body, more);
   await ask(evaluation("https://www.acme.example", "read"));
-  await ask(evaluation("small-1", "invoke", { remit: { estimate: { usd_micros: 4_900_000 } } }));
+  const bought = await ask(
+    evaluation("small-1", "invoke", { remit: { estimate: { usd_micros: 4_900_000 } } }),
+  );
+  const { context } = bought.body as { context: { remit: { hold: { id: string } } } };
+  const settled = await post(
+    `${url}/v1/holds/${context.remit.hold.id}/settle`,
+    { amounts: { usd_micros: 4_900_000 } },
+    headers,
+  );
+  expect(settled.status).toBe(200);
   await ask(evaluation("https://www.acme.example", "read"), { authorization: "Bearer nobody" });
   await post(`${url}/access/v1/search/action`, {
     subject: { type: "Agent", id: "spiffe://example.org/agents/a11y-auditor" },

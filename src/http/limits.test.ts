@@ -87,6 +87,16 @@ test("a flood of small headers is bounded too", async () => {
   expect(await rest(socket)).toMatch(/^HTTP\/1\.1 431 /);
 });
 
+test("no header is dropped for there being many before it", async () => {
+  const app = new Hono().get("/", (c) => c.text(c.req.header("x-forwarded-for") ?? "dropped"));
+  const server = await startOnFreePort(app);
+  open.push(server);
+  const socket = await connected(Number(new URL(server.url).port));
+  const ended = rest(socket);
+  socket.write(`${head}Connection: close\r\n${"a:b\r\n".repeat(2500)}X-Forwarded-For: 192.0.2.1\r\n\r\n`);
+  expect(await ended).toContain("192.0.2.1");
+});
+
 test("what isn't HTTP is answered 400 and cut", async () => {
   const server = await start({});
   const socket = await connected(server.port);

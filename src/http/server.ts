@@ -9,6 +9,7 @@ import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
 import { assert } from "../kit/assert.ts";
 import { Problem, problemStatus } from "../kit/problem.ts";
+import type { Shed } from "../telemetry/metrics.ts";
 import { type Admission, createAdmission } from "./admission.ts";
 import { problemAnswer } from "./answer.ts";
 import { requestIdPattern } from "./endpoint.ts";
@@ -43,7 +44,7 @@ export type HttpOptions = {
   limits: ServerLimits;
   tls?: Tls | undefined;
   /** Hears what was turned away, and why. */
-  onShed?: (why: "requests" | "connections" | "headers" | "slow" | "malformed") => void;
+  onShed?: (why: Shed) => void;
 };
 
 /** How long a connection without a request is left to a client that may be sending one. */
@@ -51,9 +52,6 @@ const idleMs = 250;
 
 /** How often it is looked for requests that take too long to arrive. */
 const checkMs = 500;
-
-/** More than any client sends; names and values are bounded by bytes besides. */
-const headersMax = 100;
 
 /** The path is there for whoever looks what is wrong: it is answered when nothing else is. */
 const always = /^\/(?:healthz|readyz|metrics)(?:\?|$)/;
@@ -85,7 +83,7 @@ const clearSocket = async (path: string): Promise<void> => {
   if (!alive) rmSync(path, { force: true });
 };
 
-type Fault = { problem: Problem; why: Parameters<NonNullable<HttpOptions["onShed"]>>[0] };
+type Fault = { problem: Problem; why: Shed };
 
 /** What never became a request. */
 const faultOf = ({ code }: NodeJS.ErrnoException): Fault => {
@@ -154,7 +152,8 @@ const createBounded = ({ limits, tls }: HttpOptions, answer: RequestListener): S
   const server = tls
     ? createTlsServer({ ...options, ...tls.options(), handshakeTimeout: limits.receiveMsMax }, answer)
     : createServer(options, answer);
-  server.maxHeadersCount = headersMax;
+  // Their bytes are bounded. A bound on their number would drop those beyond it without a word, and one that a proxy adds is last.
+  server.maxHeadersCount = 0;
   server.maxConnections = limits.connectionsMax;
   if (server instanceof TlsServer) tls?.follow(server);
   return server;

@@ -17,6 +17,17 @@ export type CommitTimes = {
   commitMs: number;
 };
 
+/** Why something was turned away, and how it was answered, if it was. */
+const shedStatus = {
+  requests: 503,
+  headers: 431,
+  slow: 408,
+  malformed: 400,
+  connections: undefined,
+} as const;
+
+export type Shed = keyof typeof shedStatus;
+
 export type Metrics = {
   decided: (api: Api, decision: boolean, reason: string) => void;
   searched: (kind: string) => void;
@@ -33,8 +44,8 @@ export type Metrics = {
   alerted: (type: string, severity: string) => void;
   /** A caller's own credential, or a token that it forwarded, was not believed. */
   tokenRefused: (kind: "caller" | "forwarded", reason: string) => void;
-  /** Whatever was turned away before it was looked at. */
-  shed: (why: string) => void;
+  /** Whatever was turned away before it was looked at; most of it was told so. */
+  shed: (why: Shed) => void;
   /** Everything as text; figures are read for it. */
   text: (read: () => Promise<Figures>) => Promise<string>;
   contentType: string;
@@ -161,7 +172,11 @@ export const createMetrics = (): Metrics => {
     engineDiffered: () => counted.mismatches([]),
     alerted: (type, severity) => counted.alerts([type, severity]),
     tokenRefused: (kind, reason) => counted.tokens([kind, reason]),
-    shed: (why) => counted.shed([why]),
+    shed: (why) => {
+      counted.shed([why]);
+      const status = shedStatus[why];
+      if (status !== undefined) counted.answers([String(status)]);
+    },
     text: async (read) => {
       figures(await read());
       return registry.metrics();
