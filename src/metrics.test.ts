@@ -39,11 +39,14 @@ const evaluation = "/access/v1/evaluation";
 
 test("decisions are counted by outcome, reason and API, and timed by stage", async () => {
   const service = await start();
+  // The start is an entry, too.
+  const before = await scrape(service);
   await post(`${service.url}${evaluation}`, question("record-1"));
   await post(`${service.url}${evaluation}`, { ...question("record-1"), action: { name: "unheard-of" } });
   await post(`${service.url}${evaluation}s`, { evaluations: [question("record-1"), question("record-1")] });
   await post(`${service.url}${evaluation}`, "{");
-  const found = await scrape(service);
+  const after = await scrape(service);
+  const found = new Map([...after].map(([name, value]) => [name, value - (before.get(name) ?? 0)]));
   const decided = (decision: string, reason: string, api: string): number | undefined =>
     found.get(`remit_decisions_total{decision="${decision}",reason="${reason}",api="${api}"}`);
   expect(decided("permit", "policy_permit", "evaluation")).toBe(1);
@@ -130,5 +133,34 @@ describe("metrics are read by", () => {
     expect(await statusOf(service)).toBe(401);
     expect([await as("operate"), await as("audit"), await as("evaluate")]).toEqual([200, 200, 403]);
     expect(await as(readAdminKey(service.config.data))).toBe(200);
+  });
+});
+
+describe("a caller with a rate", () => {
+  const key = "gateway-key";
+  const withRate = (): Promise<TestService> =>
+    start({
+      yaml: `callers: [{ name: gateway, key_hash: "sha256:${createHash("sha256").update(key).digest("hex")}", scopes: [evaluate], rate: { per_second: 0.01, burst: 3 } }]\n`,
+    });
+  const headers = { authorization: `Bearer ${key}` };
+
+  test("is answered 429 beyond it, with when to come again, and the administrator isn't", async () => {
+    const service = await withRate();
+    const ask = (as: Record<string, string> = headers): ReturnType<typeof post> =>
+      post(`${service.url}${evaluation}`, question("record-1"), as);
+    expect([(await ask()).status, (await ask()).status, (await ask()).status]).toEqual([200, 200, 200]);
+    const refused = await ask();
+    expect(refused.status).toBe(429);
+    expect(refused.body).toMatchObject({ code: "rate_limited" });
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(90);
+    const admin = { authorization: `Bearer ${readAdminKey(service.config.data)}` };
+    expect((await ask(admin)).status).toBe(200);
+  });
+
+  test("pays for each question of a batch", async () => {
+    const service = await withRate();
+    const batch = { evaluations: [question("record-1"), question("record-1"), question("record-1")] };
+    expect((await post(`${service.url}${evaluation}s`, batch, headers)).status).toBe(200);
+    expect((await post(`${service.url}${evaluation}`, question("record-1"), headers)).status).toBe(429);
   });
 });

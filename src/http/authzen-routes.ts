@@ -15,6 +15,7 @@ import type { Decider, Outcome } from "../decision/decide.ts";
 import type { Question, Verdict } from "../decision/question.ts";
 import type { Caller } from "../identity/caller.ts";
 import { isObject, type JsonObject } from "../kit/json.ts";
+import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { AttributeValue } from "../telemetry/trace.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
@@ -39,6 +40,7 @@ export type AuthzenParts = SearchParts & {
   /** Whether a type of AuthZEN is that of agents, and their ids aren't personal. */
   isAgent: (type: string) => boolean;
   rates: Rates;
+  log: Logger;
 };
 
 /** Who knows nothing of `context.remit` still learns which hold its permit made. */
@@ -77,10 +79,15 @@ const traced = (
 };
 
 const evaluate =
-  ({ decider, metrics, isAgent, deadline }: AuthzenParts) =>
+  ({ decider, metrics, log, isAgent, deadline }: AuthzenParts) =>
   async (question: Question, caller: Caller, request: Request): Promise<Answer> => {
     const { id, verdict } = await deadline(decider.evaluate(question, askerOf(caller, request)));
     metrics.decided("evaluation", verdict.decision, verdict.reason);
+    if (log.isLevelEnabled("debug"))
+      log.debug(
+        { requestId: request.requestId, decisionId: id, permit: verdict.decision, reason: verdict.reason },
+        "decided",
+      );
     request.trace?.set(traced(question, isAgent, id, verdict));
     return jsonAnswer(200, decisionBody(verdict, caller.detail), {
       "Remit-Decision": id,
