@@ -163,7 +163,7 @@ const createBounded = ({ limits, tls }: HttpOptions, answer: RequestListener): S
 export const startHttp = async (app: Hono, options: HttpOptions): Promise<HttpServer> => {
   const { listen: at, limits, tls, onShed } = options;
   const admission = createAdmission(limits);
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const listener = getRequestListener(app.fetch);
   const requests = { open: 0 };
   const sockets = new Set<net.Socket>();
   let closing = false;
