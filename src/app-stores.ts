@@ -121,7 +121,7 @@ export const entriesOver =
 
 const shownCaller = z.object({
   name: z.string(),
-  authenticates_by: z.enum(["key", "oauth"]),
+  authenticates_by: z.enum(["key", "oauth", "certificate"]),
   scopes: z.array(z.custom<Caller["scopes"][number]>((value) => typeof value === "string")),
   detail: z.enum(["plain", "user", "admin"]),
   subjects: z.array(z.string()),

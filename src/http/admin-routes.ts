@@ -37,7 +37,7 @@ type Added = Caller & { addedAt?: string; revokedAt?: string };
 /** A caller as it is shown: never its key's hash. */
 const shownCaller = (caller: Added): Record<string, unknown> => ({
   name: caller.name,
-  authenticates_by: caller.oauth ? "oauth" : "key",
+  authenticates_by: caller.oauth ? "oauth" : caller.certificate ? "certificate" : "key",
   scopes: caller.scopes,
   detail: caller.detail,
   subjects: caller.subjects,
