@@ -86,6 +86,7 @@ const doors: Record<string, (path: string) => boolean> = {
   express: (path) => isTest(path) && below("src/client/")(path),
   "fast-check": isTestCode,
   ajv: isTestCode,
+  "@seriousme/openapi-schema-validator": isTestCode,
   // Types only: whoever uses the middleware brings the framework.
   fastify: below("src/client/"),
   hono: below("src/http/", "src/client/", "src/app.ts", "bench/"),

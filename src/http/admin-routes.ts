@@ -95,3 +95,6 @@ export const addAdminRoutes = (
   add(app, "post", "/v1/callers", addCaller(parts));
   add(app, "delete", "/v1/callers/:name", revokeCaller(parts));
 };
+
+/** What requests bring, for their description. */
+export const callerShapes: Record<"add", z.ZodType> = { add: callerBody };

@@ -172,3 +172,6 @@ export const addAgentRoutes = (app: Hono, parts: AgentParts, add: Add): void => 
   add(app, "post", "/v1/agents/:id/keys", addKey(parts));
   add(app, "delete", "/v1/agents/:id/keys/:key", revokeKey(parts));
 };
+
+/** What requests bring, for their description. */
+export const agentShapes: Record<"key" | "recognise", z.ZodType> = { key: keyBody, recognise: recogniseBody };

@@ -59,3 +59,6 @@ const listAlerts =
 /** Adds `/v1/alerts`. */
 export const addAlertRoutes = (app: Hono, parts: AlertParts, add: Add): void =>
   add(app, "get", "/v1/alerts", listAlerts(parts));
+
+/** What requests bring, for their description. */
+export const alertShapes: Record<"list", z.ZodType> = { list: query };

@@ -21,6 +21,7 @@ import { addRegistryRoutes } from "./registry-routes.ts";
 import { addOutcomeRoutes } from "./outcome-routes.ts";
 import { addRetentionRoutes } from "./retention-routes.ts";
 import { addLedgerRoutes } from "./ledger-routes.ts";
+import { addOpenApiRoutes } from "./openapi-routes.ts";
 import { addSimulateRoutes, type SimulateParts } from "./simulate-routes.ts";
 import { addOperationsRoutes, type OperationsParts } from "./operations-routes.ts";
 
@@ -70,6 +71,7 @@ export const createHttpApp = (parts: HttpParts): HttpApp => {
   addSimulateRoutes(app, parts, add);
   addExplainRoutes(app, parts, add);
   addOperationsRoutes(app, parts, add);
+  addOpenApiRoutes(app, add);
   for (const [path, methods] of allowed) {
     const problem = new Problem("method_not_allowed", `use ${[...methods].join(" or ")}`);
     app.all(

@@ -1,6 +1,5 @@
 /** The AuthZEN endpoints: translate, decide, render. Nothing is decided here. */
-import { createHash } from "node:crypto";
-import type { Context, Hono } from "hono";
+import type { Hono } from "hono";
 import {
   evaluationPath,
   evaluationsPath,
@@ -23,6 +22,7 @@ import { type BodyLimits, readBody } from "./body.ts";
 import { type Add, askerOf, type Endpoint, type Request } from "./endpoint.ts";
 import type { Guard } from "./guard.ts";
 import type { Rates } from "./rate.ts";
+import { keptAnswer } from "./kept-answer.ts";
 import { addSearchRoutes, type SearchParts } from "./search-routes.ts";
 
 /** The identity and its path (known before the address is), and what signs for it. */
@@ -130,14 +130,6 @@ const evaluationsEndpoint =
     };
     return jsonAnswer(200, { evaluations: outcomes.map(render) }, { "Remit-Decision": id });
   };
-
-/** An answer that anyone may keep for a while, and ask again by its tag. */
-const keptAnswer = (c: Context, body: string, type: string, maxAgeSeconds: number): Answer => {
-  const tag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
-  const headers = { "Cache-Control": `public, max-age=${maxAgeSeconds}`, ETag: tag };
-  if (c.req.header("if-none-match") === tag) return { status: 304, body: "", headers };
-  return { status: 200, body, headers: { ...headers, "Content-Type": type } };
-};
 
 const metadataEndpoint =
   ({ metadataMaxAgeSeconds, obligationTypes }: AuthzenParts, { value, signer }: Identity): Endpoint =>

@@ -264,3 +264,11 @@ export const addBudgetRoutes = (app: Hono, parts: BudgetParts, add: Add): void =
   add(app, "post", "/v1/budgets/:id/adjustments", adjust(parts));
   add(app, "get", "/v1/usage", usage(parts));
 };
+
+/** What requests bring, for their description. */
+export const budgetShapes: Record<"accounts" | "grant" | "adjust" | "usage", z.ZodType> = {
+  accounts: accountQuery,
+  grant: grantShape,
+  adjust: adjustShape,
+  usage: usageQuery,
+};

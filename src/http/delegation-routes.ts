@@ -204,3 +204,10 @@ export const addDelegationRoutes = (app: Hono, parts: AgentParts, add: Add): voi
   add(app, "post", "/v1/delegations", delegate(parts));
   add(app, "post", "/v1/delegations/:id/revoke", revoke(parts));
 };
+
+/** What requests bring, for their description. */
+export const delegationShapes: Record<"delegate" | "revoke" | "list", z.ZodType> = {
+  delegate: delegateBody,
+  revoke: revokeBody,
+  list: listQuery,
+};

@@ -221,3 +221,6 @@ export const addEntityRoutes = (app: Hono, parts: EntityParts, add: Add): void =
   add(app, "patch", "/v1/entities/:type/:id", patchEntity(parts));
   add(app, "delete", "/v1/entities/:type/:id", deleteEntity(parts));
 };
+
+/** What requests bring, for their description. */
+export const entityShapes: Record<"list" | "patch", z.ZodType> = { list: listQuery, patch: patchShape };

@@ -115,3 +115,6 @@ export const addEntryRoutes = (app: Hono, parts: EntryParts, add: Add): void => 
   add(app, "get", "/v1/ledger/entries", listEntries(parts));
   add(app, "get", "/v1/ledger/entries/:ref", showEntry(parts));
 };
+
+/** What requests bring, for their description. */
+export const entryShapes: Record<"list", z.ZodType> = { list: entryQuery };

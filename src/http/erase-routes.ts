@@ -75,3 +75,6 @@ const erase =
 /** Adds `/v1/ledger/erase`. */
 export const addEraseRoutes = (app: Hono, parts: EraseParts, add: Add): void =>
   add(app, "post", "/v1/ledger/erase", erase(parts));
+
+/** What requests bring, for their description. */
+export const eraseShapes: Record<"erase", z.ZodType> = { erase: eraseBody };

@@ -228,3 +228,11 @@ export const addHoldRoutes = (app: Hono, parts: HoldParts, add: Add): void => {
   add(app, "post", "/v1/holds/:id/extend", changeHold(parts, extend));
   add(app, "post", "/v1/usage", reportUsage(parts));
 };
+
+/** What requests bring, for their description. */
+export const holdShapes: Record<"settle" | "release" | "extend" | "usage", z.ZodType> = {
+  settle: settleBody,
+  release: releaseBody,
+  extend: extendBody,
+  usage: usageBody,
+};

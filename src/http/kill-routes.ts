@@ -135,3 +135,6 @@ export const addKillRoutes = (app: Hono, parts: AgentParts, add: Add): void => {
   add(app, "post", "/v1/kill", kill(parts));
   add(app, "post", "/v1/kill/:id/lift", lift(parts));
 };
+
+/** What requests bring, for their description. */
+export const killShapes: Record<"kill" | "lift", z.ZodType> = { kill: killBody, lift: liftBody };

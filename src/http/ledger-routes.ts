@@ -154,3 +154,11 @@ export const addLedgerRoutes = (app: Hono, parts: LedgerParts, add: Add): void =
   add(app, "get", `${logPath}/checkpoint`, checkpoint(parts));
   add(app, "get", `${logPath}/tile/*`, tile(parts));
 };
+
+/** What requests bring, for their description. */
+export const ledgerShapes: Record<"inclusion" | "consistency" | "heads" | "exported", z.ZodType> = {
+  inclusion: inclusionQuery,
+  consistency: consistencyQuery,
+  heads: headsBody,
+  exported: exportBody,
+};

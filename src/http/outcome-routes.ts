@@ -53,3 +53,6 @@ const report =
 export const addOutcomeRoutes = (app: Hono, parts: OutcomeParts, add: Add): void => {
   add(app, "post", "/v1/outcomes", report(parts));
 };
+
+/** What requests bring, for their description. */
+export const outcomeShapes: Record<"report", z.ZodType> = { report: outcomeBody };

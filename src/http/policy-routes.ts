@@ -91,3 +91,10 @@ export const addPolicyRoutes = (app: Hono, parts: PolicyParts, add: Add): void =
   add(app, "post", "/v1/policies/rollback", change({ parts, act: rollback }));
   add(app, "post", "/v1/policies/follow", change({ parts, act: follow }));
 };
+
+/** What requests bring, for their description. */
+export const policyShapes: Record<"promote" | "rollback" | "follow", z.ZodType> = {
+  promote: promoteBody,
+  rollback: rollbackBody,
+  follow: followBody,
+};

@@ -216,3 +216,10 @@ export const addRegistryRoutes = (app: Hono, parts: AgentParts, add: Add): void 
   for (const verb of ["activate", "suspend", "revoke"] as const)
     add(app, "post", `/v1/agents/:id/${verb}`, sayStatus(parts, verb));
 };
+
+/** What requests bring, for their description. */
+export const registryShapes: Record<"list" | "status" | "stop", z.ZodType> = {
+  list: listQuery,
+  status: statusBody,
+  stop: stopBody,
+};

@@ -44,6 +44,8 @@ const holdBody = z
     "needs an agent, a subject, a period, or all",
   );
 
+const liftBody = z.strictObject({ reason });
+
 /** A legal hold as it is shown. */
 const shown = ({ from, to, placedBy, placedAt, lifted, ...rest }: LegalHold): object => ({
   ...rest,
@@ -113,7 +115,7 @@ const liftHold =
   ({ guard, ledger, clock, limits }: LedgerParts): Endpoint =>
   async (c) => {
     const caller = await guard(c, "admin");
-    const { reason: why } = shaped(z.strictObject({ reason }), await readBody(c, limits));
+    const { reason: why } = shaped(liftBody, await readBody(c, limits));
     const at = clock();
     const hold = await ledger.changeLegalHold({
       action: "lift",
@@ -143,4 +145,12 @@ export const addRetentionRoutes = (app: Hono, parts: LedgerParts, add: Add): voi
   add(app, "post", "/v1/ledger/legal-holds", addHold(parts));
   add(app, "post", "/v1/ledger/legal-holds/:id/lift", liftHold(parts));
   add(app, "get", "/v1/ledger/log/closing", closing(parts));
+};
+
+/** What requests bring, for their description. */
+export const retentionShapes: Record<"prune" | "exported" | "hold" | "lift", z.ZodType> = {
+  prune: pruneBody,
+  exported: exportedBody,
+  hold: holdBody,
+  lift: liftBody,
 };

@@ -89,3 +89,6 @@ const simulate =
 /** Adds `/v1/simulate`. */
 export const addSimulateRoutes = (app: Hono, parts: SimulateParts, add: Add): void =>
   add(app, "post", "/v1/simulate", simulate(parts));
+
+/** What requests bring, for their description. */
+export const simulateShapes: Record<"candidate", z.ZodType> = { candidate: candidateShape };
