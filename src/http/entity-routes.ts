@@ -32,10 +32,12 @@ const listQuery = z.strictObject({
   cursor: z.string().optional(),
 });
 
+const members = z.custom<JsonObject>(isObject, "expected an object").meta({ type: "object" });
+
 const patchShape = z.strictObject({
-  attrs: z.custom<JsonObject>(isObject, "expected an object").optional(),
+  attrs: members.optional(),
   parents: z.array(z.strictObject({ type: z.string(), id: z.string() })).optional(),
-  tags: z.custom<JsonObject>(isObject, "expected an object").optional(),
+  tags: members.optional(),
 });
 
 const bodyIn = ({ kept, entity }: EntityView): Body => {

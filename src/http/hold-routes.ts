@@ -29,10 +29,9 @@ export type HoldParts = {
 
 const unit = z.string().regex(unitPattern, "must be a unit of a-z, 0-9 and `_`");
 const amounts = z.record(unit, z.number().int().min(0).max(reportedMax));
-const usageObject = z.custom<JsonObject>(
-  (value) => typeof value === "object" && value !== null,
-  "must be an object",
-);
+const usageObject = z
+  .custom<JsonObject>((value) => typeof value === "object" && value !== null, "must be an object")
+  .meta({ type: "object" });
 
 const settleBody = z
   .strictObject({

@@ -154,6 +154,7 @@ const usageOperations: Operations = {
       200: {
         description:
           "Sums by the members that `group_by` names, and by unit; with `format=csv`, as a table in `text/csv`.",
+        others: ["text/csv; charset=utf-8"],
         schema: object({
           usage: listOf({
             ...object({ unit: text, amount: whole, "text?": text }),

@@ -10,7 +10,7 @@ import { scopes } from "../../identity/caller.ts";
 import { hashKey } from "../../identity/key.ts";
 import { isObject, type JsonObject, type JsonValue } from "../../kit/json.ts";
 import { createHttpApp, type HttpParts } from "../app.ts";
-import { errorsOf, openApiDocument, rooms } from "./document.ts";
+import { bodySchema, errorsOf, openApiDocument, rooms } from "./document.ts";
 import type { Operation } from "./operation.ts";
 
 const operations: [string, Operation][] = rooms.flatMap(({ operations }) => Object.entries(operations));
@@ -167,16 +167,43 @@ describe("on a running service", () => {
     return { path: { path: `0/000.p/${size}` } };
   };
 
+  test("every example is a request as described", () => {
+    const bodies = operations.filter(([, { body }]) => body !== undefined);
+    expect(bodies.length).toBeGreaterThan(30);
+    for (const [name, { body, example }] of bodies) {
+      const check = ajv.compile(bodySchema(body!));
+      check(example.body);
+      expect([name, check.errors]).toEqual([name, null]);
+    }
+  });
+
   test("every example is answered as described", async () => {
     const answers = new Map<string, JsonValue>();
     for (const [name, operation] of operations) {
       const answer = await ask(name, operation, await given[name]?.(answers));
       if (answer.status >= 400) throw new Error(`${name}: ${answer.status} ${await answer.text()}`);
       answers.set(name, await expectDescribed(name, answer));
+      for (const header of operation.answers[answer.status]!.headers ?? [])
+        // Only where a question says nothing of consumption itself.
+        if (header !== "Remit-Hold") expect([name, answer.headers.has(header)]).toEqual([name, true]);
       expect([name, answer.status]).toEqual([name, operation.answers[201] ? 201 : 200]);
     }
     expect(answers.size).toBe(operations.length);
   }, 120_000);
+
+  test.each([
+    ["GET /v1/usage", "/v1/usage?format=csv", "text/csv; charset=utf-8"],
+    ["GET /v1/ledger/entries", "/v1/ledger/entries", "text/event-stream"],
+  ])("%s has its other content type, too", async (name, path, type) => {
+    const ended = new AbortController();
+    const answer = await fetch(`${service.url}${path}`, {
+      headers: { authorization: `Bearer ${admin}`, accept: type },
+      signal: ended.signal,
+    });
+    expect([answer.status, answer.headers.get("content-type")]).toEqual([200, type]);
+    expect(checkOf(name, 200, type)("text")).toBe(true);
+    ended.abort();
+  });
 
   test("each operation needs the scope that is said, and no other but admin gives it", async () => {
     const keys = new Map<string, string>();

@@ -135,10 +135,17 @@ const headerRefs = (names: readonly string[]): JsonObject =>
     ["X-Request-ID", ...names].map((name) => [name, { $ref: `#/components/headers/${name}` }]),
   );
 
-const answerBody = ({ description, schema, contentType, headers = [] }: Told): JsonObject => ({
+const answerBody = ({ description, schema, contentType, others = [], headers = [] }: Told): JsonObject => ({
   description,
   headers: headerRefs(headers),
-  ...(schema ? { content: { [contentType ?? "application/json"]: { schema } } } : {}),
+  ...(schema
+    ? {
+        content: {
+          [contentType ?? "application/json"]: { schema },
+          ...Object.fromEntries(others.map((type) => [type, { schema: text }])),
+        },
+      }
+    : {}),
 });
 
 const queryParameters = (query: z.ZodType | undefined, example: Operation["example"]): JsonObject[] => {

@@ -69,6 +69,7 @@ const entryOperations: Operations = {
         description:
           "A page of entries; `next` is the cursor of the one after it. What was before `pruned_before` is kept as hashes only.",
         schema: object({ entries: listOf(refer("Entry")), "next?": count, "pruned_before?": count }),
+        others: ["text/event-stream"],
       },
     },
     example: { query: { decision: "permit", limit: "5" } },

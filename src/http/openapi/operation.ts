@@ -8,6 +8,8 @@ export type Told = {
   description: string;
   schema?: JsonObject;
   contentType?: string;
+  /** Other content types that can be asked for, as text. */
+  others?: readonly string[];
   headers?: readonly AnswerHeader[];
 };
 

@@ -47,12 +47,19 @@ const anchorOf = (name: string): string =>
     .replaceAll(/[^a-z0-9]+/g, "-")
     .replace(/-$/, "");
 
-const pre = (text: string, label: string): string =>
-  `<pre tabindex="0" aria-label="${escaped(label)}"><code>${escaped(text)}</code></pre>`;
+/** Wide text scrolls by itself, so the keyboard must reach it, and it must say what it is. */
+const pre = (html: string, label: string): string =>
+  `<pre role="group" tabindex="0" aria-label="${escaped(label)}"><code>${html}</code></pre>`;
 
-/** Schemas as they are: JSON, but for what a page links to. */
+/** A schema as JSON; references lead to where the schema stands. */
 const schemaBlock = (schema: JsonObject, label: string): string =>
-  pre(JSON.stringify(schema, null, 2).replaceAll("#/components/schemas/", "#"), label);
+  pre(
+    escaped(JSON.stringify(schema, null, 2)).replaceAll(
+      /#\/components\/schemas\/(\w+)/g,
+      '<a href="#$1">#/components/schemas/$1</a>',
+    ),
+    label,
+  );
 
 const typeOf = (schema: JsonValue | undefined): string => {
   if (!isObject(schema)) return "";
@@ -130,7 +137,7 @@ const operationSection = (name: string, operation: Operation): string => {
   return `<article aria-labelledby="${anchorOf(name)}"><h3 id="${anchorOf(name)}"><code>${escaped(name)}</code></h3>
 <p><strong>${prose(summary)}.</strong>${description === undefined ? "" : ` ${prose(description)}`}</p><p>${needs}</p>
 ${parameterTable(path, operation)}${bodySection(operation)}${answersSection(operation)}
-<h4>Example</h4>${pre(curlOf(method, path, operation), `Example of ${name}`)}</article>`;
+<h4>Example</h4>${pre(escaped(curlOf(method, path, operation)), `Example of ${name}`)}</article>`;
 };
 
 const roomSection = ({ name, description, operations }: Room): string =>
