@@ -179,7 +179,10 @@ export type Judge = (facts: Facts, balances: Balances) => Verdict;
 /** Pure and synchronous: whether what is asked of the budgets fits, or why not. */
 export type Admit = (facts: Facts, balances: Balances) => Admission;
 
-/** One decision as it was recorded, or why the question could not be taken: then nothing was recorded. */
+/**
+ * One decision as it was recorded, with the one that it answers again, if any; or why the question could not be taken: then
+ * nothing was recorded.
+ */
 export type Decided =
-  | { id: string; index: number; verdict: Verdict }
+  | { id: string; index: number; verdict: Verdict; replayOf?: string }
   | { id: string; problem: { code: ProblemCode; detail: string; field: string } };

@@ -66,6 +66,10 @@ const again = (judge: Judge, recorded: RecordedDecision, facts: Facts, debited: 
   return againOf(verdict);
 };
 
+/** The first answer tells what was judged; where a key was used for another question, nothing was. */
+const isRepeated = ({ replayOf, reason }: RecordedDecision): boolean =>
+  replayOf !== undefined || reason === "already_finished";
+
 /**
  * Judges the decisions of one act again, in their order: of a batch that was all or nothing, each saw what those before
  * it had debited before all were undone. `adapted` turns the facts to the policies that judge now. Answers given again
@@ -78,6 +82,6 @@ export const judgeAgain = (
 ): (Again | "repeated")[] => {
   const debited: Debited = new Map();
   return act.map((recorded) =>
-    recorded.replayOf === undefined ? again(judge, recorded, adapted(recorded.facts), debited) : "repeated",
+    isRepeated(recorded) ? "repeated" : again(judge, recorded, adapted(recorded.facts), debited),
   );
 };

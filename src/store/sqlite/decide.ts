@@ -183,19 +183,23 @@ const replay = (desk: Desk, bound: Bound, facts: Facts, first: { id: string; ver
 /** Nothing was answered that a retry under the same key would be owed. */
 const withoutKey = ({ idempotency: _key, ...facts }: Facts): Facts => facts;
 
-const nothing = { moves: [], used: {} };
+const nothing: Omit<Judged, "verdict"> = { moves: [], used: {} };
 
 /** Ends the trial of an act that is all or nothing: it is rolled back, and told as what it came to. */
 class Spoilt extends Error {
-  readonly verdicts: readonly Verdict[];
-  constructor(verdicts: readonly Verdict[]) {
+  readonly judged: readonly Judged[];
+  constructor(judged: readonly Judged[]) {
     super("not all are permitted");
-    this.verdicts = verdicts;
+    this.judged = judged;
   }
 }
 
-const verdictsOf = (decided: readonly Decided[]): Verdict[] =>
-  decided.map((one) => ("verdict" in one ? one.verdict : denialOf("already_finished", one.problem.detail)));
+/** What a trial came to; it moved nothing. What was answered before stays an answer given again. */
+const judgedIn = (one: Decided): Judged => {
+  if ("problem" in one) return { verdict: denialOf("already_finished", one.problem.detail), ...nothing };
+  const { verdict, replayOf } = one;
+  return { verdict, ...nothing, ...(replayOf === undefined ? {} : { replayOf }) };
+};
 
 type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decided;
 
@@ -220,7 +224,7 @@ const writer =
     desk.consumed(index, facts.at, used, { ...facts.dimensions, ...run });
     // A retry that is answered again says nothing new.
     if (replayOf === undefined) contain(desk, facts, verdict, ranAway);
-    const decided: Decided = { id: facts.id, index, verdict };
+    const decided: Decided = { id: facts.id, index, verdict, ...replayed };
     const { idempotency } = facts;
     if (idempotency && replayOf === undefined && !facts.dryRun)
       replies.keep(
@@ -322,9 +326,9 @@ export const createDecide = (db: Database, bound: Bound, warn: (warning: string)
 
   const trial = db.transaction((desk: Desk, act: Act): Decided[] => {
     const decided = decideAll(desk, act);
-    const verdicts = verdictsOf(decided);
-    if (act.allOrNothing === "spoilt" || verdicts.some(({ decision }) => !decision))
-      throw new Spoilt(verdicts);
+    const judged = decided.map(judgedIn);
+    if (act.allOrNothing === "spoilt" || judged.some(({ verdict }) => !verdict.decision))
+      throw new Spoilt(judged);
     return decided;
   });
 
@@ -336,12 +340,12 @@ export const createDecide = (db: Database, bound: Bound, warn: (warning: string)
     } catch (error) {
       if (!(error instanceof Spoilt)) throw error;
       desk.renew(next);
-      return error.verdicts.map((verdict, position) => {
+      return error.judged.map(({ verdict, ...rest }, position) => {
         const { facts, body } = asStands(desk, bound, act.facts[position]!);
         const denial = verdict.decision
           ? denialOf("all_or_nothing", "another question of the batch was not permitted")
           : verdict;
-        return write(desk, withoutKey(facts), body, { verdict: denial, ...nothing });
+        return write(desk, withoutKey(facts), body, { verdict: denial, ...rest });
       });
     }
   };

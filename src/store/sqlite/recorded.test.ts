@@ -153,6 +153,24 @@ const spendAll = async (): Promise<void> => {
   if (id !== undefined) await send(`/v1/holds/${id}/settle`, { amounts: { usd_micros: 12_000_000 } });
 };
 
+/** All or nothing, asked again under its key once one hold of it is closed: then it is nothing. */
+const askAgainForAll = async (): Promise<void> => {
+  const body = {
+    subject: { type: "agent", id: checker },
+    action: { name: "invoke" },
+    resource: { type: "model", id: "small-1" },
+    context: { remit: { estimate: { usd_micros: 1000 } } },
+    evaluations: [{}, {}],
+    options: { remit: { all_or_nothing: true } },
+  };
+  const again = (): Promise<Record<string, any>> =>
+    send("/access/v1/evaluations", body, key, { "idempotency-key": "all again" });
+  const first = await again();
+  const id: string = first["evaluations"][1].context.remit.hold.id;
+  await send(`/v1/holds/${id}/settle`, { amounts: { usd_micros: 1 } });
+  await again();
+};
+
 const policySets = (): number => {
   const db = new Sqlite(ledgerFile(service.config.data), { readonly: true });
   const count = db.prepare<[], number>("select count(*) from policy_set").pluck().get()!;
@@ -203,6 +221,7 @@ beforeAll(async () => {
     evaluations: [{}, {}, {}],
     options: { remit: { all_or_nothing: true } },
   });
+  await askAgainForAll();
   await send("/access/v1/evaluation", {
     subject: { type: "user", id: "owner@example.org" },
     action: { name: "invoke" },
@@ -252,6 +271,7 @@ describe("judged again under the policies of then", () => {
         "amount_too_large",
         "loop_detected",
         "all_or_nothing",
+        "already_finished",
       ]),
     );
     const { judged, repeated, erased, flipped, changed } = await simulate();
