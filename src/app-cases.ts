@@ -5,7 +5,7 @@ import { type Sources, findingOf, sourcesOf } from "./app-check.ts";
 import type { Config } from "./config/config.ts";
 import { type PolicyTest, readCases, type TestFile } from "./decision/read-cases.ts";
 import { askOf, type FileResult, type Prepared, runCases } from "./decision/run-cases.ts";
-import { type MutationResult, runMutants } from "./decision/run-mutants.ts";
+import { type Change, type MutationResult, runMutants } from "./decision/run-mutants.ts";
 import {
   buildSnapshot,
   declaredIn,
@@ -24,7 +24,7 @@ import { createEngine } from "./policy/engine.ts";
 import type { Finding } from "./policy/finding.ts";
 import type { CompiledPolicy } from "./policy/policy-set.ts";
 
-export type { Clause, CompiledPolicy, FileResult, PolicyCoverage };
+export type { Change, Clause, CompiledPolicy, FileResult, PolicyCoverage };
 
 export type TestOptions = {
   /** Only test files whose path holds one of these; all where there are none. */
@@ -101,17 +101,21 @@ const mutationOf = (
   { set }: Snapshot,
   files: FolderFiles,
   prepared: readonly Prepared[],
+  tests: readonly TestFile[],
   options: TestOptions,
 ): MutationResult => {
   const budgets = declaredIn(files);
   if ("errors" in budgets) throw new Error(`\`${budgets.errors[0]?.file}\` could be read a moment ago`);
-  return runMutants(
-    set.policies,
-    { schemas: files.schemas, budgets },
-    prepared,
-    createEngine({ mode: "reference" }),
-    options.progress,
-  );
+  return runMutants(set.policies, {
+    files: files.policies,
+    links: files.links,
+    schemas: files.schemas,
+    budgets,
+    probes: prepared,
+    marks: tests.flatMap(({ equivalent }) => equivalent),
+    engine: createEngine({ mode: "reference" }),
+    progress: options.progress,
+  });
 };
 
 /** Loads, runs and measures. Faults of the files come back as findings. @throws Error when a folder can't be read */
@@ -155,5 +159,7 @@ export const runPolicyTests = async (config: Config, options: TestOptions): Prom
   const green = results.every((file) =>
     file.tests.every(({ probes }) => probes.every(({ differences }) => differences.length === 0)),
   );
-  return options.mutate && green ? { ...run, mutation: mutationOf(snapshot, files, prepared, options) } : run;
+  return options.mutate && green
+    ? { ...run, mutation: mutationOf(snapshot, files, prepared, tests, options) }
+    : run;
 };

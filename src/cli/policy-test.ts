@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError } from "commander";
-import type { Clause, CompiledPolicy, PolicyCoverage, TestRun } from "../app-cases.ts";
-import { placesIn } from "../kit/place.ts";
+import type { Change, Clause, CompiledPolicy, PolicyCoverage, TestRun } from "../app-cases.ts";
+import { type Place, placesIn } from "../kit/place.ts";
 import { findingText } from "./finding.ts";
 import { junitReport } from "./junit.ts";
 import { type CommonOptions, configOf, withCommonOptions } from "./options.ts";
@@ -95,16 +95,28 @@ const showAnnotated = ({ coverage: { policies } }: TestRun): void => {
   }
 };
 
+const changeText = ({ kind, before, after }: Change): string => {
+  const change =
+    after === "" ? `without \`${oneLine(before)}\`` : `\`${oneLine(after)}\` for \`${oneLine(before)}\``;
+  return `${kind}: ${change}`;
+};
+
+const placeText = ({ file, line, column }: Place): string => `${file}:${line}:${column}`;
+
 const showMutants = ({ mutation }: TestRun): void => {
   if (!mutation) return;
-  const { killed, survivors, invalid } = mutation;
-  const refused = invalid === 0 ? "" : `; ${invalid} more are no valid policies`;
-  out(`mutants: ${killed} of ${killed + survivors.length} were noticed${refused}`);
-  for (const { policy, mutant } of survivors) {
-    const { kind, before, after, start } = mutant;
-    const change =
-      after === "" ? `without \`${oneLine(before)}\`` : `\`${oneLine(after)}\` for \`${oneLine(before)}\``;
-    out(`  ${placeIn(policy, start)}: no test notices: ${kind}: ${change}`);
+  const { killed, survivors, equivalent, stale, invalid } = mutation;
+  const apart = [
+    ...(equivalent.length === 0 ? [] : [`${equivalent.length} marked as equivalent`]),
+    ...(invalid === 0 ? [] : [`${invalid} more are no valid policies`]),
+  ];
+  out(`mutants: ${[`${killed} of ${killed + survivors.length} were noticed`, ...apart].join("; ")}`);
+  for (const change of survivors) out(`  ${placeText(change.place)}: no test notices: ${changeText(change)}`);
+  for (const { change, reason } of equivalent)
+    out(`  ${placeText(change.place)}: equivalent: ${changeText(change)}: ${reason}`);
+  for (const { mark, noticed } of stale) {
+    const why = noticed ? "a test notices it" : "there is no such change";
+    out(`  ${placeText(mark.place)}: stale: \`${mark.policy}\`, ${mark.change}: ${why}`);
   }
 };
 
@@ -141,8 +153,10 @@ const runOnce = async (files: readonly string[], options: TestOptions): Promise<
   if (!covered) process.stderr.write(`remit: coverage is ${run.coverage.percent} %, less than ${cover} %\n`);
   const unnoticed = run.mutation?.survivors.length ?? 0;
   if (unnoticed > 0) process.stderr.write(`remit: ${counted(unnoticed, "mutant")} unnoticed\n`);
+  const stale = run.mutation?.stale.length ?? 0;
+  if (stale > 0) process.stderr.write(`remit: ${counted(stale, "stale mark")} of equivalence\n`);
   if (mutate && failed > 0) process.stderr.write("remit: mutants are tried once every test is as expected\n");
-  return failed === 0 && covered && unnoticed === 0;
+  return failed === 0 && covered && unnoticed + stale === 0;
 };
 
 const watchIntervalMs = 300;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { amountMax } from "../budget/budget.ts";
 import { isObject, type JsonObject, type JsonValue } from "../kit/json.ts";
+import { mutantKinds } from "../policy/mutate.ts";
 import type { Reason } from "./question.ts";
 
 const reasonNames: Record<Reason, true> = {
@@ -128,6 +129,19 @@ const caseShape = z.strictObject({
     ),
 });
 
+const changeKinds: [...typeof mutantKinds, "drop link"] = [...mutantKinds, "drop link"];
+/** The kinds of change that `--mutate` tries. */
+export type ChangeKind = (typeof changeKinds)[number];
+
+const equivalent = z.strictObject({
+  policy: text.describe("The `@id` of the policy or template, or the id of the link"),
+  change: z.enum(changeKinds).describe("The kind of change, as `--mutate` names it"),
+  of: text
+    .optional()
+    .describe("What is changed, as it stands in the policy; absent: each change of this kind"),
+  reason: text.describe("Why no test can notice it"),
+});
+
 const fileFields = {
   ...setting,
   subjects: z.record(text, claim).default({}).describe("Names for subjects and agents"),
@@ -137,6 +151,10 @@ const fileFields = {
     .default([])
     .describe("Entities besides those of the entities folder, or instead of them"),
   agents: z.array(object).default([]).describe("Agents besides those of agents.yaml, or instead of them"),
+  equivalent: z
+    .array(equivalent)
+    .default([])
+    .describe("Changes that `--mutate` tries and that mean the same: they are reported apart"),
 };
 
 type OneOrMore<T> = T | T[];
@@ -184,11 +202,19 @@ export type RawCase = RawSetting & {
   expect: RawOutcome["decision"] | RawOutcome | RawRow[];
 };
 
+type RawEquivalent = {
+  policy: string;
+  change: ChangeKind;
+  of?: Opt<string>;
+  reason: string;
+};
+
 export type RawCaseFile = RawSetting & {
   subjects: Record<string, RawClaim>;
   resources: Record<string, RawClaim>;
   entities: JsonValue[];
   agents: JsonObject[];
+  equivalent: RawEquivalent[];
   tests: JsonObject[];
 };
 

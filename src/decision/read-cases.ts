@@ -11,6 +11,7 @@ import type { LoadError, Place } from "../kit/place.ts";
 import { readYaml, readYamlAs } from "../kit/yaml.ts";
 import {
   caseFileShape,
+  type ChangeKind,
   type RawCase,
   type RawCaseFile,
   type RawClaim,
@@ -51,8 +52,18 @@ export type PolicyTest = {
   probes: Probe[];
 };
 
+/** A test author's word that no test can notice a change, because it means the same. */
+export type EquivalentMark = {
+  policy: string;
+  change: ChangeKind;
+  /** What is changed, in any spacing; absent: whatever this kind of change changes. */
+  of?: string;
+  reason: string;
+  place: Place;
+};
+
 /** A file of tests and the world that they are asked in. */
-export type TestFile = { file: string; world: World; tests: PolicyTest[] };
+export type TestFile = { file: string; world: World; tests: PolicyTest[]; equivalent: EquivalentMark[] };
 
 const defaultNow = "2026-01-01T12:00:00Z";
 
@@ -357,5 +368,10 @@ export const readCases = (
       (test) => testOf(test, value, world, placeOf(["tests", position]), fault) ?? [],
     );
   });
-  return errors.length > 0 ? { errors } : { file, world, tests };
+  const equivalent = value.equivalent.map(({ of, ...mark }, position): EquivalentMark => ({
+    ...mark,
+    ...(of === undefined ? {} : { of }),
+    place: placeOf(["equivalent", position]),
+  }));
+  return errors.length > 0 ? { errors } : { file, world, tests, equivalent };
 };

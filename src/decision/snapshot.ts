@@ -17,6 +17,7 @@ import { digestOf } from "../kit/digest.ts";
 import { listFolder, readFiles, type TextFile } from "../kit/folder.ts";
 import type { LoadError, Place } from "../kit/place.ts";
 import { agentEntity } from "./agent-entities.ts";
+import { isRefused, refusedFiles } from "./refused-files.ts";
 import type { BundleFiles } from "../policy/bundle.ts";
 import type { Compiler } from "../policy/compile.ts";
 import { type PermitScope, permitScopes } from "../policy/permit-scopes.ts";
@@ -88,11 +89,21 @@ const linksFile = "links.yaml";
 /** Those of the policies folder itself. */
 const besidePolicies = [budgetsFile, pricesFile, linksFile];
 
+/** Everything that is in the place of policies, also what is refused there. */
+const policyPaths = async ({ policies, entities }: Folders): Promise<string[]> => {
+  const paths = await listFolder(policies, (name) => /\.(?:cedar|json|yml)$/.test(name));
+  return paths.filter(
+    (path) =>
+      path.endsWith(".cedar") ||
+      (isRefused(relative(policies, path)) && !path.startsWith(join(entities, sep))),
+  );
+};
+
 /** The files that a snapshot is made of, by kind. @throws Error when a folder can't be read */
 export const snapshotPaths = async (
   folders: Folders,
 ): Promise<{ policies: string[]; schemas: string[]; entities: string[]; budgets: string[] }> => ({
-  policies: await listFolder(folders.policies, (name) => name.endsWith(".cedar")),
+  policies: await policyPaths(folders),
   schemas: await listFolder(folders.schemas, (name) => name.endsWith(".cedarschema")),
   entities: await listFolder(folders.entities, (name) => /\.(?:json|ya?ml)$/.test(name)),
   budgets: (await listFolder(folders.policies, (name) => besidePolicies.includes(name))).filter((path) =>
@@ -154,7 +165,9 @@ export const filesOf = (bundle: BundleFiles): FolderFiles => {
     all.filter(({ file }) => file.startsWith(`${kind}/`) && ending.test(file));
   const agents = `entities/${agentsFile}`;
   return {
-    policies: below("policies", /\.cedar$/),
+    policies: below("policies", /\.(?:cedar|json|yml)$/).filter(
+      ({ file }) => file.endsWith(".cedar") || isRefused(posix.relative("policies", file)),
+    ),
     schemas: below("schemas", /\.cedarschema$/),
     entities: below("entities", /\.(?:json|ya?ml)$/).filter(({ file }) => file !== agents),
     agents: all.find(({ file }) => file === agents),
@@ -224,6 +237,8 @@ export const declaredIn = ({ budgets }: FolderFiles): Declared | { errors: LoadE
 
 /** Builds a snapshot. Every fault of the files comes back as a value, as many at once as can be found. */
 export const buildSnapshot = (compiler: Compiler, files: FolderFiles): Snapshot | { errors: LoadError[] } => {
+  const refused = refusedFiles(files.policies);
+  if (refused.length > 0) return { errors: refused };
   if (files.policies.length === 0)
     return { errors: [{ message: "no `.cedar` file was found", file: "policies" }] };
   const declared = declaredIn(files);

@@ -106,7 +106,7 @@ type Read = ReturnType<typeof readPolicy>;
 type Memory = { read: Map<string, Read>; schema: string; validations: Map<string, Validation> };
 
 /** A template's `@id`; its conditions are checked in its links. */
-const readTemplate = (cedar: Cedar, text: string): { id: string } | { faults: Fault[] } => {
+export const readTemplate = (cedar: Cedar, text: string): { id: string } | { faults: Fault[] } => {
   try {
     const answer = cedar.call((module) => module.templateToJson(text));
     if (answer.type === "failure") return { faults: answer.errors.map((error) => faultOf(text, error)) };

@@ -75,6 +75,23 @@ const fill = (template: string, id: string, values: Readonly<Partial<Record<Slot
     })
     .replaceAll(idToken, (found) => (found.startsWith("@") ? `@id(${quoted(id)})` : found));
 
+/** A link of a template: where it stands, and the policy that it makes of a text in the template's place. */
+export type Link = { id: string; place: Place; make: (text: string) => string };
+
+/** The links of a file without faults, by the `@id` of their template. */
+export const linksByTemplate = (file: SourceFile | undefined): Map<string, Link[]> => {
+  const read = file ? readYamlAs(file.file, file.text, shape) : undefined;
+  const found = new Map<string, Link[]>();
+  if (!read || "errors" in read) return found;
+  for (const [position, { id, template, principal, resource }] of read.value.links.entries()) {
+    const values = { ...(principal ? { principal } : {}), ...(resource ? { resource } : {}) };
+    const place = read.placeOf(["links", position]);
+    const links = found.get(template) ?? [];
+    found.set(template, [...links, { id, place, make: (text) => fill(text, id, values) }]);
+  }
+  return found;
+};
+
 /**
  * The policies that the links of a file make of these templates. Faults come back with their place in the file; a
  * template that nothing links is a warning.

@@ -5,8 +5,17 @@
 import type { Condition, Expression, Outline, Span } from "./outline.ts";
 import { outlineOf, termsOf } from "./outline.ts";
 
+export const mutantKinds = [
+  "swap effect",
+  "negate condition",
+  "negate term",
+  "drop condition",
+  "drop term",
+  "widen scope",
+] as const;
+
 export type Mutant = Span & {
-  kind: "swap effect" | "negate condition" | "negate term" | "drop condition" | "drop term" | "widen scope";
+  kind: (typeof mutantKinds)[number];
   /** What stands in the text from `start` to `end`, for people. */
   before: string;
   /** What the mutant has instead. */
