@@ -7,7 +7,7 @@ import { Command, Option } from "commander";
 const packaged = (folder: string): string => fileURLToPath(new URL(`../../${folder}`, import.meta.url));
 
 /** For editors; every YAML file names its own. */
-const schemas = ["agents", "budgets", "config", "entities", "policy-test", "prices"].map(
+const schemas = ["agents", "budgets", "config", "entities", "links", "policy-test", "prices"].map(
   (name) => `${name}.schema.json`,
 );
 
@@ -17,7 +17,7 @@ const nextSteps = (dir: string): string => {
 };
 
 /** What can be started from. */
-const packs = { example: "starter", tools: "packs/tools" } as const;
+const packs = { example: "starter", tools: "packs/tools", gateway: "packs/gateway" } as const;
 
 const init = (dir = ".", { pack }: { pack: keyof typeof packs }): void => {
   // A repository that was just made is as empty as a folder.
@@ -40,7 +40,7 @@ export const initCommand = (): Command =>
     .addOption(
       new Option(
         "--pack <name>",
-        "what to start from: an agent with documents, or MCP servers, tools and files",
+        "what to start from: an agent with documents; MCP servers, tools and files; or what stands behind an API gateway",
       )
         .choices(Object.keys(packs))
         .default("example"),

@@ -5,7 +5,7 @@ import type { McpEvent, StdioOptions } from "../client/mcp/index.ts";
 import { type Client, createClient } from "../client/index.ts";
 import { listenText } from "../config/listen.ts";
 import { Problem } from "../kit/problem.ts";
-import { collect, parseAddress, secretIn } from "./options.ts";
+import { collect, parseAddress, secretIn, untilStopped } from "./options.ts";
 
 type McpOptions = {
   agent?: string;
@@ -74,14 +74,7 @@ const overHttp = async (client: Client, options: McpOptions, upstream: string): 
     ...(upstreamKeyFile === undefined ? {} : { upstreamKey: secretIn(upstreamKeyFile) }),
     listen,
   });
-  const stop = (): void => {
-    proxy.close().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
-  };
-  process.once("SIGTERM", stop);
-  process.once("SIGINT", stop);
+  untilStopped(() => proxy.close());
   process.stdout.write(`remit proxy listens on ${proxy.url} for ${upstream} (mcp)\n`);
 };
 

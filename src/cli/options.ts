@@ -64,3 +64,18 @@ export const parseCount = (text: string): number => {
   if (!/^\d{1,9}$/.test(text) || count < 1) throw new InvalidArgumentError("must be a positive integer");
   return count;
 };
+
+/** Ends the process once it is told to, after `close`; whoever tells it twice doesn't want to wait. */
+export const untilStopped = (close: () => Promise<void>): void => {
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    close().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+};

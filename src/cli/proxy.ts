@@ -3,8 +3,9 @@ import { Command, Option } from "commander";
 import { environment } from "../config/environment.ts";
 import { listenText } from "../config/listen.ts";
 import { Problem } from "../kit/problem.ts";
+import { gatewayCommand } from "./gateway.ts";
 import { mcpCommand } from "./mcp.ts";
-import { collect, parseAddress, parseCount, secretIn } from "./options.ts";
+import { collect, parseAddress, parseCount, secretIn, untilStopped } from "./options.ts";
 
 type LlmOptions = {
   upstream: string;
@@ -59,18 +60,7 @@ const llm = async (options: LlmOptions): Promise<void> => {
     onEvent: (event) =>
       process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`),
   });
-  let stopping = false;
-  const stop = (): void => {
-    // Whoever asks twice doesn't want to wait.
-    if (stopping) process.exit(1);
-    stopping = true;
-    proxy.close().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
-  };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
+  untilStopped(() => proxy.close());
   const variable =
     provider === "openai" ? `OPENAI_BASE_URL=${proxy.url}/v1` : `ANTHROPIC_BASE_URL=${proxy.url}`;
   process.stdout.write(`remit proxy listens on ${proxy.url} for ${upstream} (${provider})\n`);
@@ -124,4 +114,5 @@ export const proxyCommand = (): Command =>
         )
         .action(llm),
     )
-    .addCommand(mcpCommand());
+    .addCommand(mcpCommand())
+    .addCommand(gatewayCommand());

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { JsonObject } from "../../kit/json.ts";
 import { checkAddress } from "../address.ts";
 import { createClient } from "../client.ts";
+import { listenOn } from "../listen.ts";
 import { createAgents } from "./agents.ts";
 import { anthropic } from "./anthropic.ts";
 import { type Desk, type LlmProxyOptions, usual } from "./desk.ts";
@@ -92,17 +93,6 @@ const answer = async (desk: Desk, request: IncomingMessage, response: ServerResp
   await (endpoint.metered ? meteredCall : freeCall)(desk, asked, agent, call);
 };
 
-const listen = (server: Server, { host, port }: LlmProxyOptions["listen"]): Promise<string> =>
-  new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, () => {
-      const address = server.address();
-      if (address === null || typeof address === "string") return reject(new Error("no TCP address"));
-      const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
-      resolve(`http://${name}:${address.port}`);
-    });
-  });
-
 const deskOf = (options: LlmProxyOptions): Desk => {
   const { provider, pdp, allow = [], onEvent } = options;
   const client = createClient({
@@ -176,6 +166,6 @@ export const startLlmProxy = async (options: LlmProxyOptions): Promise<LlmProxy>
       // One answer that can't be given ends one connection, and not the proxy.
       .catch(() => response.destroy());
   });
-  const url = await listen(server, options.listen);
+  const url = await listenOn(server, options.listen);
   return { url, close: (graceMs = 5000) => stop(desk, server, graceMs) };
 };

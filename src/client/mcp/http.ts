@@ -1,7 +1,9 @@
 /** A gate in front of an MCP server that is spoken to over streamable HTTP: POST, GET and DELETE, with its sessions. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { JsonError, type JsonObject, type JsonValue, isObject, parseJson } from "../../kit/json.ts";
 import { checkAddress } from "../address.ts";
+import { agentByBearer } from "../bearer.ts";
+import { closeServer, isLoopback, type Listen, listenOn } from "../listen.ts";
 import type { GateOptions } from "./desk.ts";
 import { codes, errorTo } from "./message.ts";
 import { relayAnswer } from "./relay.ts";
@@ -17,7 +19,7 @@ export type McpHttpOptions = Omit<GateOptions, "agent" | "run"> & {
   /** One run for all sessions; without it each has its own. */
   run?: string | undefined;
   /** `port` 0 takes a free one. */
-  listen: { host: string; port: number };
+  listen: Listen;
   /** How long a message may be, either way; 4 MiB by default. */
   bytesMax?: number | undefined;
 };
@@ -75,14 +77,11 @@ const readBody = async (request: IncomingMessage, bytesMax: number): Promise<Jso
 /** @throws Refused 401 for nobody's key, 503 where nobody can say */
 const agentOf = async ({ options }: Port, request: IncomingMessage): Promise<GateOptions["agent"]> => {
   if (options.agent !== undefined) return options.agent;
-  const [, key] = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? "") ?? [];
-  const unknown = new Refused(401, codes.denied, "this is no agent's key; do not retry");
-  if (key === undefined) throw unknown;
-  const known = await options.client.agents.recognise(key).catch(() => {
+  const known = await agentByBearer(options.client, request.headers.authorization);
+  if (known === "unavailable")
     throw new Refused(503, codes.unavailable, "the key could not be checked; try again later");
-  });
-  if (known === undefined) throw unknown;
-  return { type: known.type, id: known.id, key };
+  if (known === "unknown") throw new Refused(401, codes.denied, "this is no agent's key; do not retry");
+  return known;
 };
 
 const header = (request: IncomingMessage, name: string): string | undefined => {
@@ -224,19 +223,6 @@ const answer = async (port: Port, request: IncomingMessage, response: ServerResp
   throw new Refused(405, codes.invalidRequest, "the method is not allowed");
 };
 
-const isLoopback = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
-
-const listen = (server: Server, { host, port }: McpHttpOptions["listen"]): Promise<string> =>
-  new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, () => {
-      const address = server.address();
-      if (address === null || typeof address === "string") return reject(new Error("no TCP address"));
-      const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
-      resolve(`http://${name}:${address.port}/mcp`);
-    });
-  });
-
 /**
  * Starts a proxy.
  * @throws TypeError for an upstream that is not safe, or where anyone in the network would act as one agent
@@ -261,16 +247,11 @@ export const startMcpHttp = async (options: McpHttpOptions): Promise<McpHttp> =>
       sendJson(response, refused.status, errorTo(null, refused.code, refused.message));
     });
   });
-  const url = await listen(server, options.listen);
+  const url = `${await listenOn(server, options.listen)}/mcp`;
   return {
     url,
     close: async () => {
-      const closed = new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      });
-      server.closeAllConnections();
-      await port.sessions.close();
-      await closed;
+      await Promise.all([closeServer(server), port.sessions.close()]);
     },
   };
 };
