@@ -53,6 +53,12 @@ export type Denial = Answered & {
 
 export type Decision = Permit | Denial;
 
+/** An agent that may act no longer, whatever it asks. */
+const stopped: ReadonlySet<string> = new Set(["agent_suspended", "agent_revoked", "agent_expired"]);
+
+/** Whether a denial says that its agent was stopped. */
+export const isStopped = ({ reason, source }: Denial): boolean => source === "pdp" && stopped.has(reason);
+
 /** What a decision is read with. */
 export type Reading = {
   requestId: string;

@@ -3,6 +3,9 @@ import type { JsonObject } from "../../kit/json.ts";
 import type { Client } from "../client.ts";
 import type { Denial } from "../decision.ts";
 import type { OpenGrant } from "../grant.ts";
+import { createOutcomeReporter, type OutcomeReporter } from "../outcomes.ts";
+import type { Question } from "../question.ts";
+import type { OutcomeReport } from "../settlement.ts";
 import { codes, errorTo, type Id } from "./message.ts";
 
 /** Who acts, in which run, and what the operator lets through. */
@@ -22,12 +25,16 @@ export type GateOptions = {
   methods?: readonly string[] | undefined;
   /** Requests that the server may send: sampling, elicitation, roots. */
   fromServer?: readonly string[] | undefined;
+  /** Is told how each call that was asked about by its item ended. */
+  outcomes?: Pick<OutcomeReporter, "report"> | undefined;
+  /** After a call that took longer, it is asked whether its agent may still act; 1000 by default. */
+  longCallMs?: number | undefined;
   onEvent?: ((event: McpEvent) => void) | undefined;
 };
 
 /** What an operator may want to read in a log. Holds no argument, no result and no key. */
 export type McpEvent = {
-  event: "denied" | "unavailable" | "dropped" | "ended";
+  event: "denied" | "unavailable" | "dropped" | "ended" | "unreported";
   method?: string;
   resource?: string;
   reason?: string;
@@ -38,7 +45,16 @@ export type McpEvent = {
 export type Passage = { forward?: JsonObject; answer?: JsonObject };
 
 /** A request that waits for its answer; a ping has no grant. */
-export type Pending = { id: Id; method: string; grant?: OpenGrant };
+export type Pending = {
+  id: Id;
+  method: string;
+  grant?: OpenGrant;
+  /** What was asked, where it was about an item; and when it went on. */
+  call?: { question: Question; at: number };
+};
+
+/** How a call ended, as far as a gate can see. */
+export type Ending = Omit<OutcomeReport, "decision" | "obligations">;
 
 export type Desk = {
   options: GateOptions;
@@ -52,6 +68,13 @@ export type Desk = {
   tell: (event: McpEvent) => void;
 };
 
+/** Reports outcomes for gates with these options; a report that is lost is told to the operator. */
+export const reporterFor = ({ client, onEvent }: Pick<GateOptions, "client" | "onEvent">): OutcomeReporter =>
+  createOutcomeReporter({
+    client,
+    onLost: (decision, why) => onEvent?.({ event: "unreported", message: `${decision}: ${why}` }),
+  });
+
 /** So many requests of either side may wait for their answers. */
 export const pendingMax = 1000;
 
@@ -63,10 +86,15 @@ export const drop = ({ tell }: Desk, method: string, message: string): Passage =
   return {};
 };
 
-/** Ends a request: what was reserved for it is settled. */
-export const closePending = async ({ pending }: Desk, open: Pending): Promise<void> => {
-  pending.delete(keyOf(open.id));
-  await open.grant?.finish();
+/** Ends a request: what was reserved for it is settled, and how it ended is told. */
+export const closePending = async (
+  { pending, options }: Desk,
+  { id, grant, call }: Pending,
+  ending: Ending,
+): Promise<void> => {
+  pending.delete(keyOf(id));
+  if (call !== undefined) options.outcomes?.report(grant?.permit.decisionId, ending);
+  await grant?.finish();
 };
 
 const sentence = (text: string): string => {

@@ -35,6 +35,8 @@ const request = async (desk: Desk, asked: Request): Promise<Passage> => {
   const reserved = { id, method };
   pending.set(keyOf(id), reserved);
   const grant = await options.client.open(question);
+  // What is asked about the server as a whole, such as a list, changes nothing that anybody would account for.
+  const call = question.resource.type === "mcp_server" ? undefined : { question, at: performance.now() };
   // It may have been answered or cancelled meanwhile.
   const isOpen = pending.get(keyOf(id)) === reserved;
   if (!grant.decision) {
@@ -43,10 +45,11 @@ const request = async (desk: Desk, asked: Request): Promise<Passage> => {
   }
   if (!isOpen) {
     grant.cancel("the request was not passed on");
+    if (call !== undefined) options.outcomes?.report(grant.permit.decisionId, { outcome: "not_executed" });
     await grant.finish();
     return {};
   }
-  pending.set(keyOf(id), { id, method, grant });
+  pending.set(keyOf(id), { id, method, grant, ...(call === undefined ? {} : { call }) });
   if (method !== "initialize") return { forward: wireOf(asked) };
   const capabilities = offered(params["capabilities"], desk.allowedFromServer);
   return { forward: wireOf({ ...asked, params: { ...params, capabilities } }) };
@@ -55,7 +58,8 @@ const request = async (desk: Desk, asked: Request): Promise<Passage> => {
 /** Whoever cancels gets no answer, so nothing else ends what was reserved. */
 const cancelled = async (desk: Desk, { requestId }: JsonObject): Promise<void> => {
   const open = desk.pending.get(JSON.stringify(requestId ?? null));
-  if (open !== undefined) await closePending(desk, open);
+  if (open !== undefined)
+    await closePending(desk, open, { outcome: "failed", detail: "the client cancelled it" });
 };
 
 /** Judges one message of the client. */

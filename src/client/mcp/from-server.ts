@@ -1,9 +1,11 @@
 /** What the server sends: answers to what was asked, lists of what may be used, and of its own requests those allowed. */
 import { isObject, type JsonValue } from "../../kit/json.ts";
+import { type Denial, isStopped } from "../decision.ts";
 import {
   closePending,
   type Desk,
   drop,
+  type Ending,
   keyOf,
   type Passage,
   type Pending,
@@ -36,10 +38,37 @@ const request = (desk: Desk, asked: Request): Passage => {
   return { forward: wireOf(asked) };
 };
 
+/** A tool says within its result that it failed. */
+const endingOf = ({ result, error }: Response): Ending => ({
+  outcome: error !== undefined || (isObject(result) && result["isError"] === true) ? "failed" : "succeeded",
+});
+
+const longCallMs = 1000;
+
+/**
+ * The denial of an agent that was stopped while its call ran: what came of it is nothing for it to see. Where nobody can say,
+ * it may: the call was permitted, and doing it again would be worse.
+ */
+const stoppedMeanwhile = async (
+  { options }: Desk,
+  { call }: Pending,
+): Promise<{ denial: Denial; resource: string } | undefined> => {
+  if (call === undefined || performance.now() - call.at < (options.longCallMs ?? longCallMs))
+    return undefined;
+  const { question } = call;
+  const decision = await options.client.evaluate({ ...question, remit: { ...question.remit, dryRun: true } });
+  return !decision.decision && isStopped(decision)
+    ? { denial: decision, resource: question.resource.id }
+    : undefined;
+};
+
 const response = async (desk: Desk, answered: Response): Promise<Passage> => {
   const open = desk.pending.get(keyOf(answered.id));
   if (open === undefined) return drop(desk, "response", "the client asked nothing of this id");
-  await closePending(desk, open);
+  await closePending(desk, open, endingOf(answered));
+  const stopped = await stoppedMeanwhile(desk, open);
+  if (stopped !== undefined)
+    return { forward: refuse(desk, open.id, open.method, stopped.resource, stopped.denial) };
   const isList = Object.hasOwn(listings, open.method) && answered.result !== undefined;
   return isList ? listed(desk, open, answered.result!) : { forward: wireOf(answered) };
 };

@@ -53,6 +53,90 @@ const toolCall = (id: JsonValue, args: JsonObject = {}): JsonObject =>
   request(id, "tools/call", { name: "read_file", arguments: args });
 const codeOf = ({ answer }: { answer?: JsonObject }): unknown => (answer?.["error"] as JsonObject)?.["code"];
 
+describe("how a call ended", () => {
+  /** A gate over a PDP that tells its decisions' ids; `stops` says whether its agent was stopped by now. */
+  const reportingGate = (stops: () => boolean = () => false) => {
+    const reports: unknown[] = [];
+    let asked = 0;
+    const gate = createGate({
+      client: createClient({
+        endpoints: { evaluation: "http://127.0.0.1/access/v1/evaluation" },
+        fetch: async (_url, init) => {
+          const { context } = JSON.parse(init?.body as string) as {
+            context: { remit: { dry_run?: boolean } };
+          };
+          const denied = context.remit.dry_run === true && stops();
+          const body = denied
+            ? {
+                decision: false,
+                context: { remit: { reason: "agent_suspended", message: "It is suspended." } },
+              }
+            : { decision: true };
+          return Response.json(body, { headers: { "remit-decision": `d${++asked}` } });
+        },
+      }),
+      agent: { type: "Agent", id: "a" },
+      server: "files",
+      run: "r",
+      longCallMs: 0,
+      outcomes: { report: (decision, ended) => void reports.push([decision, ended]) },
+    });
+    return { gate, reports };
+  };
+  const response = (id: JsonValue, rest: JsonObject): JsonObject => ({ jsonrpc: "2.0", id, ...rest });
+
+  test("is reported of its decision, and of nothing that is about the server as a whole", async () => {
+    const { gate, reports } = reportingGate();
+    await gate.fromClient(request(0, "tools/list"));
+    await gate.fromServer(response(0, { error: { code: 1, message: "no" } }));
+    const ends: JsonObject[] = [
+      { result: { content: [] } },
+      { result: { content: [], isError: true } },
+      { error: { code: 1, message: "no" } },
+    ];
+    for (const [id, end] of ends.entries()) {
+      await gate.fromClient(toolCall(id));
+      await gate.fromServer(response(id, end));
+    }
+    expect(reports.map((one) => (one as [string, { outcome: string }])[1].outcome)).toEqual([
+      "succeeded",
+      "failed",
+      "failed",
+    ]);
+    expect(new Set(reports.map((one) => (one as [string])[0])).size).toBe(3);
+  });
+
+  test("is a failure where no answer comes, and says so where it was cancelled", async () => {
+    const { gate, reports } = reportingGate();
+    await gate.fromClient(toolCall(1));
+    await gate.fromClient({ jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } });
+    await gate.fromClient(toolCall(2));
+    await gate.abandon(toolCall(2));
+    await gate.fromClient(toolCall(3));
+    await gate.end("the server has ended");
+    expect(reports).toEqual([
+      ["d1", { outcome: "failed", detail: "the client cancelled it" }],
+      ["d2", { outcome: "failed", detail: "no answer came" }],
+      ["d3", { outcome: "failed", detail: "no answer came" }],
+    ]);
+  });
+
+  test("is not for an agent to see that was stopped while it ran", async () => {
+    let stopped = false;
+    const { gate, reports } = reportingGate(() => stopped);
+    await gate.fromClient(toolCall(1));
+    expect(await gate.fromServer(response(1, { result: { content: [] } }))).toHaveProperty("forward.result");
+    await gate.fromClient(toolCall(2));
+    stopped = true;
+    const { forward } = await gate.fromServer(response(2, { result: { content: ["secret"] } }));
+    expect(forward).toMatchObject({ id: 2, error: { code: -32_001, data: { reason: "agent_suspended" } } });
+    expect(JSON.stringify(forward)).not.toContain("secret");
+    // It did happen.
+    expect(reports).toHaveLength(2);
+    expect(reports[1]).toMatchObject([expect.any(String), { outcome: "succeeded" }]);
+  });
+});
+
 describe("what a client sends", () => {
   test("is asked about without its arguments, but for those that the operator names", async () => {
     const gate = gateWith({ arguments: ["path"], parentRun: "p" });

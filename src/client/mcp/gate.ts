@@ -3,7 +3,7 @@
  * them, lists show what may be used, and whatever isn't known does not pass.
  */
 import type { JsonObject, JsonValue } from "../../kit/json.ts";
-import { closePending, type Desk, type GateOptions, type Passage } from "./desk.ts";
+import { closePending, type Desk, type Ending, type GateOptions, type Passage } from "./desk.ts";
 import { fromClient } from "./from-client.ts";
 import { fromServer } from "./from-server.ts";
 import { codes, errorTo, readMessage } from "./message.ts";
@@ -16,6 +16,8 @@ export type Gate = {
   /** The server is gone: nothing passes any longer, and these are the answers to what it left open. */
   end: (why: string) => Promise<JsonObject[]>;
 };
+
+const unanswered: Ending = { outcome: "failed", detail: "no answer came" };
 
 /** Makes a gate. */
 export const createGate = (options: GateOptions): Gate => {
@@ -32,12 +34,12 @@ export const createGate = (options: GateOptions): Gate => {
     fromServer: async (value) => fromServer(desk, readMessage(value)),
     abandon: async ({ id }) => {
       const open = desk.pending.get(JSON.stringify(id ?? null));
-      if (open !== undefined) await closePending(desk, open);
+      if (open !== undefined) await closePending(desk, open, unanswered);
     },
     end: async (why) => {
       desk.ended ??= why;
       const open = [...desk.pending.values()];
-      await Promise.all(open.map((one) => closePending(desk, one)));
+      await Promise.all(open.map((one) => closePending(desk, one, unanswered)));
       return open.map(({ id }) => errorTo(id, codes.unavailable, why));
     },
   };

@@ -4,7 +4,7 @@ import { JsonError, type JsonObject, type JsonValue, isObject, parseJson } from 
 import { checkAddress } from "../address.ts";
 import { agentByBearer } from "../bearer.ts";
 import { closeServer, isLoopback, type Listen, listenOn } from "../listen.ts";
-import type { GateOptions } from "./desk.ts";
+import { type GateOptions, reporterFor } from "./desk.ts";
 import { codes, errorTo } from "./message.ts";
 import { relayAnswer } from "./relay.ts";
 import { createSessions, type Session, type Sessions } from "./sessions.ts";
@@ -223,6 +223,9 @@ const answer = async (port: Port, request: IncomingMessage, response: ServerResp
   throw new Refused(405, codes.invalidRequest, "the method is not allowed");
 };
 
+/** For reports that are on their way when the proxy stops. */
+const drainMs = 2000;
+
 /**
  * Starts a proxy.
  * @throws TypeError for an upstream that is not safe, or where anyone in the network would act as one agent
@@ -232,9 +235,10 @@ export const startMcpHttp = async (options: McpHttpOptions): Promise<McpHttp> =>
   checkAddress("upstream", options.upstream, false);
   if (options.agent !== undefined && !isLoopback(options.listen.host))
     throw new TypeError("beyond this machine, each request must bear its agent's key: name no agent");
+  const outcomes = reporterFor(options);
   const port: Port = {
     options,
-    sessions: createSessions(options, options.run),
+    sessions: createSessions({ ...options, outcomes }, options.run),
     bytesMax: options.bytesMax ?? 4_194_304,
   };
   const server = createServer((request, response) => {
@@ -252,6 +256,7 @@ export const startMcpHttp = async (options: McpHttpOptions): Promise<McpHttp> =>
     url,
     close: async () => {
       await Promise.all([closeServer(server), port.sessions.close()]);
+      await outcomes.drain(drainMs);
     },
   };
 };

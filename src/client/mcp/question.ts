@@ -30,7 +30,7 @@ const pickArguments = (params: JsonObject, names: readonly string[]): JsonObject
 };
 
 /** Who asks, and about which server. */
-export type Asker = Omit<GateOptions, "client" | "fromServer" | "onEvent">;
+export type Asker = Omit<GateOptions, "client" | "fromServer" | "outcomes" | "longCallMs" | "onEvent">;
 
 /** Makes the question that a method means, or says why there is none. */
 export const questionOf = (

@@ -142,6 +142,24 @@ describe("an MCP client behind the proxy", () => {
     expect(calls()).toEqual(["read_file /a"]);
   });
 
+  test("has the end of each call in the ledger, beside its decision", async () => {
+    const { client } = await connected("--argument", "path");
+    await call(client, "read_file", "/outcome");
+    const key = readFileSync(join(stage.service.config.data, "admin.key"), "utf8").trim();
+    const entries = async (): Promise<
+      { id: string; kind: string; action?: string; of?: string; facts?: object }[]
+    > => {
+      const response = await fetch(`${stage.service.url}/v1/ledger/entries?order=desc&limit=5`, {
+        headers: { authorization: `Bearer ${key}` },
+      });
+      return ((await response.json()) as { entries: [] }).entries;
+    };
+    await until(async () => (await entries())[0]?.kind === "outcome");
+    const [outcome, ...before] = await entries();
+    const called = before.find(({ kind, action }) => kind === "decision" && action === "tools/call");
+    expect(outcome).toMatchObject({ of: called!.id, facts: { outcome: "succeeded" } });
+  });
+
   test("is stopped by its session's budget of tool calls", async () => {
     const few = readFileSync(join(pack, "policies/budgets.yaml"), "utf8").replace("limit: 200", "limit: 2");
     const own = await startToolStage({ "policies/budgets.yaml": few });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { JsonError, type JsonObject, type JsonValue, parseJson } from "../../kit/json.ts";
-import type { GateOptions } from "./desk.ts";
+import { type GateOptions, reporterFor } from "./desk.ts";
 import { createGate, type Gate } from "./gate.ts";
 import { linesOf } from "./lines.ts";
 import { codes, errorTo } from "./message.ts";
@@ -104,7 +104,8 @@ export const runMcpStdio = async (options: StdioOptions): Promise<number> => {
   await once(child, "spawn");
   // What the server doesn't read any longer it doesn't execute either.
   child.stdin.on("error", () => {});
-  const gate = createGate(options);
+  const outcomes = reporterFor(options);
+  const gate = createGate({ ...options, outcomes });
   const between = { gate, child, options };
   let broken: string | undefined;
   const server = pumpServer(between).catch((error: unknown) => {
@@ -118,7 +119,7 @@ export const runMcpStdio = async (options: StdioOptions): Promise<number> => {
   }
   const left = await gate.end(broken ?? "the server has ended");
   for (const message of left) await write(output, message);
-  await stopChild(child, graceMs);
+  await Promise.all([stopChild(child, graceMs), outcomes.drain(graceMs)]);
   await exited;
   onEvent?.({
     event: "ended",
