@@ -43,11 +43,8 @@ export const openGrant = (permit: Permit, holds: Holds, onUnsettled: OnUnsettled
   const settle = (held: Hold): Promise<HoldState> => {
     if (cancelled !== undefined) return holds.release(held.id, cancelled.reason);
     if (consumed !== undefined) return holds.settle(held.id, consumed);
-    if (held.amounts !== undefined) return holds.settle(held.id, { amounts: held.amounts });
-    // Zero would be a guess in the agent's favour; the lapse charges what the PDP itself reserved.
-    throw new PdpError(
-      failure("invalid_question", "nothing was reported, and the hold's amounts aren't known").fault,
-    );
+    // A unit that a report leaves out is charged in full: what nobody reported is never free.
+    return holds.settle(held.id, { amounts: held.amounts ?? {} });
   };
   const end = async (): Promise<HoldState | undefined> => {
     const held = hold;

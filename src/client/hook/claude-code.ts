@@ -5,10 +5,13 @@
 import { resolve } from "node:path";
 import { isObject, JsonError, type JsonObject, parseJson } from "../../kit/json.ts";
 import type { Client } from "../client.ts";
-import type { Denial } from "../decision.ts";
+import { type Denial, isStopped } from "../decision.ts";
+import type { OpenGrant } from "../grant.ts";
 import type { GateOptions } from "../mcp/desk.ts";
 import { questionOf } from "../mcp/question.ts";
+import type { OutcomeReporter } from "../outcomes.ts";
 import type { Question } from "../question.ts";
+import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
 export type HookOptions = {
   /** Must fulfil obligations of the type `ask_user`. */
@@ -19,6 +22,9 @@ export type HookOptions = {
   server: string;
   /** Arguments that stand in the question, besides `path`. */
   arguments?: readonly string[] | undefined;
+  /** What is known of calls between their beginning and their end. */
+  calls: OpenCalls;
+  outcomes: Pick<OutcomeReporter, "report">;
 };
 
 /** What the process says, and its exit code. */
@@ -27,10 +33,7 @@ export type HookAnswer = { exitCode: 0 | 2; stdout?: JsonObject; stderr?: string
 /** A permit under this obligation is put before the person at the host. */
 export const askUserObligation = "ask_user";
 
-const quiet: ReadonlySet<unknown> = new Set(["SessionStart", "SessionEnd", "SubagentStart", "SubagentStop"]);
-
-/** An agent that may act no longer: its host is told to stop, not only refused. */
-const stopped: ReadonlySet<string> = new Set(["agent_suspended", "agent_revoked", "agent_expired"]);
+const quiet: ReadonlySet<unknown> = new Set(["SessionStart", "SubagentStart", "SubagentStop"]);
 
 const failed = (why: string): HookAnswer => ({
   exitCode: 2,
@@ -78,7 +81,9 @@ const questionIn = (event: JsonObject, options: HookOptions, dryRun: boolean): Q
   return typeof question === "string" ? "the event names no tool" : question;
 };
 
-const reasonOf = ({ message }: Denial): string => {
+const reasonOf = ({ reason, message }: Denial): string => {
+  // What is held is given back by others.
+  if (reason === "budget_held") return message;
   const ended = `${message.replace(/\.$/, "")}.`;
   return /retry/i.test(message) ? ended : `${ended} Do not retry.`;
 };
@@ -90,6 +95,26 @@ const decided = (permissionDecision: "deny" | "ask", permissionDecisionReason: s
   },
 });
 
+/** A slot among those that run at once is kept until the tool's end is seen; all else that was reserved is charged now. */
+const keepOpen = async (
+  { session_id, tool_use_id }: JsonObject,
+  { permit: { decisionId, hold }, finish }: OpenGrant,
+  { calls }: HookOptions,
+): Promise<void> => {
+  const [session, use] = [textOf(session_id), textOf(tool_use_id)];
+  // A hold that is known by its id alone may be of such a slot.
+  const running =
+    hold !== undefined && (hold.amounts === undefined || Object.hasOwn(hold.amounts, "concurrent"));
+  const open: OpenCall = { decision: decisionId, ...(running ? { hold: hold.id } : {}) };
+  const kept = session !== undefined && use !== undefined && (await calls.keep(session, use, open));
+  if (!kept || !running) await finish();
+};
+
+/** What it held is charged in full, as nobody says what was consumed. Where that fails, the hold lapses. */
+const settle = async ({ client }: HookOptions, { hold }: OpenCall): Promise<void> => {
+  if (hold !== undefined) await client.holds.settle(hold, { amounts: {} }).catch(() => undefined);
+};
+
 const beforeTool = async (event: JsonObject, options: HookOptions): Promise<HookAnswer> => {
   const question = questionIn(event, options, false);
   if (typeof question === "string") return failed(question);
@@ -98,21 +123,38 @@ const beforeTool = async (event: JsonObject, options: HookOptions): Promise<Hook
     return grant.source === "pdp"
       ? decided("deny", reasonOf(grant))
       : failed(`the call could not be authorized (${grant.reason})`);
-  // Another process will see the tool end, so what was reserved is charged now.
-  await grant.finish();
+  await keepOpen(event, grant, options);
   const ask = grant.permit.obligations.find(({ type }) => type === askUserObligation);
   // Saying `allow` would skip the host's own prompts.
   if (ask === undefined) return { exitCode: 0 };
   return decided("ask", textOf(ask.properties?.["message"]) ?? "The policy asks for your consent.");
 };
 
-const afterTool = async (event: JsonObject, options: HookOptions): Promise<HookAnswer> => {
+const afterTool = async (
+  event: JsonObject,
+  options: HookOptions,
+  outcome: "succeeded" | "failed",
+): Promise<HookAnswer> => {
+  const [session, use] = [textOf(event["session_id"]), textOf(event["tool_use_id"])];
+  const call =
+    session === undefined || use === undefined ? undefined : await options.calls.take(session, use);
+  if (call !== undefined) {
+    options.outcomes.report(call.decision, { outcome });
+    await settle(options, call);
+  }
   const question = questionIn(event, options, true);
   if (typeof question === "string") return failed(question);
   const decision = await options.client.evaluate(question);
-  return !decision.decision && stopped.has(decision.reason)
+  return !decision.decision && isStopped(decision)
     ? { exitCode: 0, stdout: { continue: false, stopReason: decision.message } }
     : { exitCode: 0 };
+};
+
+/** Calls whose end nobody saw run no more; whether they succeeded nobody can say. */
+const afterSession = async ({ session_id }: JsonObject, options: HookOptions): Promise<HookAnswer> => {
+  const left = await options.calls.takeAll(textOf(session_id) ?? "");
+  await Promise.all(left.map((call) => settle(options, call)));
+  return { exitCode: 0 };
 };
 
 /** Answers one event. Never rejects. */
@@ -122,7 +164,9 @@ export const answerClaudeCode = async (text: string, options: HookOptions): Prom
     if (!isObject(event)) return failed("the event is no object");
     const name = event["hook_event_name"];
     if (name === "PreToolUse") return await beforeTool(event, options);
-    if (name === "PostToolUse") return await afterTool(event, options);
+    if (name === "PostToolUse") return await afterTool(event, options, "succeeded");
+    if (name === "PostToolUseFailure") return await afterTool(event, options, "failed");
+    if (name === "SessionEnd") return await afterSession(event, options);
     return quiet.has(name) ? { exitCode: 0 } : failed("this event is not known");
   } catch (error) {
     return failed(error instanceof JsonError ? "the event is not strict JSON" : "the hook failed");
