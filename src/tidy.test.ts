@@ -70,6 +70,8 @@ const doors: Record<string, (path: string) => boolean> = {
   "@hono/zod-openapi": below("src/http/"),
   // The real SDKs, against the proxy.
   "@anthropic-ai/sdk": (path) => isTest(path) && below("src/client/llm/")(path),
+  // Expressions of COAZ-MCP's mappings.
+  "@marcbachmann/cel-js": below("src/client/mcp/"),
   "@modelcontextprotocol/sdk": (path) => isTest(path) && below("src/client/mcp/")(path),
   // Loaded where traces are configured, from one file.
   ...Object.fromEntries(

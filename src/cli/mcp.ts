@@ -1,9 +1,12 @@
 /** `remit proxy mcp`: stands between an MCP client and one server. */
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
-import type { McpEvent, StdioOptions } from "../client/mcp/index.ts";
+import { z } from "zod";
+import type { Mappings, McpEvent, StdioOptions } from "../client/mcp/index.ts";
 import { type Client, createClient } from "../client/index.ts";
 import { listenText } from "../config/listen.ts";
+import { parseJson } from "../kit/json.ts";
 import { Problem } from "../kit/problem.ts";
 import { collect, parseAddress, secretIn, untilStopped } from "./options.ts";
 
@@ -17,6 +20,8 @@ type McpOptions = {
   argument?: string[];
   method?: string[];
   fromServer?: string[];
+  mapping?: string;
+  declaredMappings?: true;
   pdp: string;
   pdpKeyFile?: string;
   upstream?: string;
@@ -44,11 +49,29 @@ const agentOf = async (
   return { type: known.type, id: known.id, key };
 };
 
+const mappingFile = z.strictObject({
+  tools: z.record(z.string(), z.json()).optional(),
+  methods: z.record(z.string(), z.json()).optional(),
+});
+
+/** The operator's mappings, and whether those of the server are followed. */
+const mappingsOf = async ({ mapping: file, declaredMappings }: McpOptions): Promise<Mappings> => {
+  const { createMappings } = await import("../client/mcp/index.ts");
+  const text = file === undefined ? "{}" : readFileSync(file, "utf8");
+  try {
+    const { tools, methods } = mappingFile.parse(parseJson(text));
+    return createMappings({ tools, methods, declared: declaredMappings ?? false });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Problem("not_ready", `\`${file}\` holds no mappings: ${why}`, { cause: error });
+  }
+};
+
 /** What both transports need; `run` and the agent they know themselves. */
-const gateOf = (
+const gateOf = async (
   client: Client,
   options: McpOptions,
-): Omit<StdioOptions, "agent" | "run" | keyof Streams> => ({
+): Promise<Omit<StdioOptions, "agent" | "run" | keyof Streams>> => ({
   client,
   user: options.user,
   server: options.server,
@@ -56,6 +79,7 @@ const gateOf = (
   arguments: options.argument,
   methods: options.method,
   fromServer: options.fromServer,
+  mappings: await mappingsOf(options),
   onEvent: tell,
 });
 
@@ -67,7 +91,7 @@ const overHttp = async (client: Client, options: McpOptions, upstream: string): 
   const known =
     agent === undefined && agentKeyFile === undefined ? undefined : await agentOf(client, options);
   const proxy = await startMcpHttp({
-    ...gateOf(client, options),
+    ...(await gateOf(client, options)),
     agent: known,
     run,
     upstream,
@@ -82,7 +106,7 @@ const overStdio = async (client: Client, options: McpOptions, words: string[]): 
   const [command, ...args] = words;
   const { runMcpStdio } = await import("../client/mcp/index.ts");
   const code = await runMcpStdio({
-    ...gateOf(client, options),
+    ...(await gateOf(client, options)),
     agent: await agentOf(client, options),
     run: options.run ?? `mcp-${randomUUID()}`,
     command: command!,
@@ -130,6 +154,8 @@ export const mcpCommand = (): Command =>
       "let the server ask: sampling/createMessage, elicitation/create or roots/list",
       collect,
     )
+    .option("--mapping <file>", "JSON with mappings of tools and methods, in place of the defaults")
+    .option("--declared-mappings", "let the server say how its tools are asked about (x-authzen-mapping)")
     .option("--pdp <url>", "the Remit that is asked", "http://127.0.0.1:8181")
     .option("--pdp-key-file <file>", "file with this proxy's key as a caller (scopes evaluate and settle)")
     .action(mcp);

@@ -2,11 +2,12 @@
 import type { JsonObject } from "../../kit/json.ts";
 import type { Client } from "../client.ts";
 import type { Denial } from "../decision.ts";
-import type { OpenGrant } from "../grant.ts";
 import { createOutcomeReporter, type OutcomeReporter } from "../outcomes.ts";
 import type { Question } from "../question.ts";
 import type { OutcomeReport } from "../settlement.ts";
+import type { Mappings } from "./mapping.ts";
 import { codes, errorTo, type Id } from "./message.ts";
+import type { CallGrant } from "./open-all.ts";
 
 /** Who acts, in which run, and what the operator lets through. */
 export type GateOptions = {
@@ -25,6 +26,8 @@ export type GateOptions = {
   methods?: readonly string[] | undefined;
   /** Requests that the server may send: sampling, elicitation, roots. */
   fromServer?: readonly string[] | undefined;
+  /** Mappings in place of the binding's defaults. */
+  mappings?: Mappings | undefined;
   /** Is told how each call that was asked about by its item ended. */
   outcomes?: Pick<OutcomeReporter, "report"> | undefined;
   /** After a call that took longer, it is asked whether its agent may still act; 1000 by default. */
@@ -48,9 +51,9 @@ export type Passage = { forward?: JsonObject; answer?: JsonObject };
 export type Pending = {
   id: Id;
   method: string;
-  grant?: OpenGrant;
+  grant?: CallGrant;
   /** What was asked, where it was about an item; and when it went on. */
-  call?: { question: Question; at: number };
+  call?: { questions: readonly Question[]; at: number };
 };
 
 /** How a call ended, as far as a gate can see. */
@@ -93,7 +96,8 @@ export const closePending = async (
   ending: Ending,
 ): Promise<void> => {
   pending.delete(keyOf(id));
-  if (call !== undefined) options.outcomes?.report(grant?.permit.decisionId, ending);
+  if (call !== undefined)
+    for (const decision of grant?.decisions ?? []) options.outcomes?.report(decision, ending);
   await grant?.finish();
 };
 

@@ -3,19 +3,21 @@ import type { JsonObject } from "../../kit/json.ts";
 import { closePending, type Desk, drop, keyOf, type Passage, pendingMax, refuse } from "./desk.ts";
 import { codes, errorTo, type Message, type Request, wireOf } from "./message.ts";
 import { offered } from "./methods.ts";
-import { questionOf } from "./question.ts";
+import { openAll } from "./open-all.ts";
+import { questionsOf, type Unmapped } from "./question.ts";
 
-const unmapped = (
-  { tell }: Desk,
-  { id, method }: Request,
-  reason: "unknown_method" | "mapping_error",
-): Passage => {
+const unmapped = ({ tell }: Desk, { id, method }: Request, reason: Unmapped): Passage => {
   tell({ event: "denied", method, reason });
-  const answer =
-    reason === "unknown_method"
-      ? errorTo(id, codes.denied, `\`${method}\` is not passed on here. Do not retry.`, { reason })
-      : errorTo(id, codes.mapping, `the parameters of \`${method}\` don't say what it acts on`, { reason });
-  return { answer };
+  const why = {
+    unknown_method: [codes.denied, `\`${method}\` is not passed on here. Do not retry.`],
+    mapping_error: [codes.mapping, `the parameters of \`${method}\` don't say what it acts on`],
+    mapping_unknown: [
+      codes.mapping,
+      "the server hasn't said how this tool is asked about: list its tools first",
+    ],
+  } as const;
+  const [code, message] = why[reason];
+  return { answer: errorTo(id, code, message, { reason }) };
 };
 
 const request = async (desk: Desk, asked: Request): Promise<Passage> => {
@@ -30,22 +32,24 @@ const request = async (desk: Desk, asked: Request): Promise<Passage> => {
     pending.set(keyOf(id), { id, method });
     return { forward: wireOf(asked) };
   }
-  const question = questionOf(options, method, params);
-  if (typeof question === "string") return unmapped(desk, asked, question);
+  const questions = questionsOf(options, method, params);
+  if (!Array.isArray(questions)) return unmapped(desk, asked, questions);
+  const { resource } = questions[0]!;
   const reserved = { id, method };
   pending.set(keyOf(id), reserved);
-  const grant = await options.client.open(question);
+  const grant = await openAll(options.client, questions);
   // What is asked about the server as a whole, such as a list, changes nothing that anybody would account for.
-  const call = question.resource.type === "mcp_server" ? undefined : { question, at: performance.now() };
+  const call = resource.type === "mcp_server" ? undefined : { questions, at: performance.now() };
   // It may have been answered or cancelled meanwhile.
   const isOpen = pending.get(keyOf(id)) === reserved;
   if (!grant.decision) {
     if (isOpen) pending.delete(keyOf(id));
-    return isOpen ? { answer: refuse(desk, id, method, question.resource.id, grant) } : {};
+    return isOpen ? { answer: refuse(desk, id, method, resource.id, grant) } : {};
   }
   if (!isOpen) {
     grant.cancel("the request was not passed on");
-    if (call !== undefined) options.outcomes?.report(grant.permit.decisionId, { outcome: "not_executed" });
+    if (call !== undefined)
+      for (const decision of grant.decisions) options.outcomes?.report(decision, { outcome: "not_executed" });
     await grant.finish();
     return {};
   }

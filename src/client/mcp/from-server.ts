@@ -21,6 +21,7 @@ const listed = async (desk: Desk, { id, method }: Pending, result: JsonValue): P
   const items = isObject(result) ? result[listing.member] : undefined;
   if (!isObject(result) || !Array.isArray(items))
     return { forward: errorTo(id, codes.unavailable, "the server's list could not be read") };
+  if (method === "tools/list") desk.options.mappings?.observe(items);
   const kept = await usableItems(desk.options, items, listing.method);
   if (!Array.isArray(kept)) return { forward: refuse(desk, id, method, desk.options.server, kept) };
   return { forward: wireOf({ kind: "response", id, result: { ...result, [listing.member]: kept } }) };
@@ -55,7 +56,7 @@ const stoppedMeanwhile = async (
 ): Promise<{ denial: Denial; resource: string } | undefined> => {
   if (call === undefined || performance.now() - call.at < (options.longCallMs ?? longCallMs))
     return undefined;
-  const { question } = call;
+  const question = call.questions[0]!;
   const decision = await options.client.evaluate({ ...question, remit: { ...question.remit, dryRun: true } });
   return !decision.decision && isStopped(decision)
     ? { denial: decision, resource: question.resource.id }

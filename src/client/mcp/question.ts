@@ -4,6 +4,7 @@ import { isObject, type JsonObject, type JsonValue } from "../../kit/json.ts";
 import type { Denial } from "../decision.ts";
 import type { Question } from "../question.ts";
 import type { GateOptions } from "./desk.ts";
+import type { Mapped, Mapping } from "./mapping.ts";
 import { targetOf } from "./methods.ts";
 
 /** So many items of a list are asked about at once. */
@@ -60,24 +61,103 @@ export const questionOf = (
   };
 };
 
+/** Why a message means no question. */
+export type Unmapped = "unknown_method" | "mapping_error" | "mapping_unknown";
+
+/** The mapping that applies to a message in place of the binding's default. */
+const mappingOf = (
+  { mappings }: Asker,
+  method: string,
+  { name }: JsonObject,
+): Mapping | "default" | "unknown" | "malformed" => {
+  if (mappings === undefined) return "default";
+  if (method === "tools/call" && typeof name === "string") return mappings.tool(name);
+  return mappings.method(method) ?? "default";
+};
+
+const questionBy = (options: Asker, { action, resource, context }: Mapped, template: Question): Question => {
+  const { server, user, agent } = options;
+  const { name, properties } = action;
+  const { type, id, properties: attributes } = resource;
+  const texts = [name, type, id].map((text) => (typeof text === "string" && text !== "" ? text : undefined));
+  if (texts.includes(undefined))
+    throw new Error("`action.name`, `resource.type` or `resource.id` is no text");
+  const said = { ...template.action.properties, ...(isObject(properties) ? properties : {}) };
+  return {
+    subject: template.subject,
+    action: { name: texts[0]!, ...(Object.keys(said).length === 0 ? {} : { properties: said }) },
+    resource: {
+      type: texts[1]!,
+      id: texts[2]!,
+      // Which server it is, no mapping says.
+      properties: { ...(isObject(attributes) ? attributes : {}), server: { type: "mcp_server", id: server } },
+    },
+    context: { ...context, ...(user === undefined ? {} : { agent: agent.id }) },
+    remit: template.remit,
+  };
+};
+
+/**
+ * The questions that a message means, all of which must be permitted: one by the binding's defaults, or those of a mapping.
+ * Says why where there are none.
+ */
+export const questionsOf = (
+  options: Asker,
+  method: string,
+  params: JsonObject,
+  dryRun = false,
+): Question[] | Unmapped => {
+  const mapping = mappingOf(options, method, params);
+  if (mapping === "unknown") return "mapping_unknown";
+  if (mapping === "malformed") return "mapping_error";
+  if (mapping === "default") {
+    const question = questionOf(options, method, params, dryRun);
+    return typeof question === "string" ? question : [question];
+  }
+  const { agent, user, server } = options;
+  const token = { sub: user ?? agent.id, client_id: agent.id, aud: server };
+  // Whoever asks, in which run and with which digest is said as for a tool of this name.
+  const template = questionOf(options, "tools/call", { ...params, name: params["name"] ?? method }, dryRun);
+  if (typeof template === "string") return "mapping_error";
+  try {
+    return mapping({ params, token }).map((mapped) => questionBy(options, mapped, template));
+  } catch {
+    return "mapping_error";
+  }
+};
+
+/** How a list shows an item: not at all, by what is asked about it, or because its mapping needs arguments. */
+const askedAbout = (
+  options: GateOptions,
+  item: JsonValue,
+  method: string,
+): Question[] | "shown" | "hidden" => {
+  if (!isObject(item)) return "hidden";
+  const questions = questionsOf(options, method, item, true);
+  if (Array.isArray(questions)) return questions;
+  // What it is asked about depends on its arguments; without them nobody can say, and each call is asked about.
+  const mapped = questions === "mapping_error" && typeof mappingOf(options, method, item) === "function";
+  return mapped ? "shown" : "hidden";
+};
+
 /** The items of a list that may be used, or the denial where nobody can say. Asking consumes nothing. */
 export const usableItems = async (
   options: GateOptions,
   items: readonly JsonValue[],
   method: string,
 ): Promise<JsonValue[] | Denial> => {
-  const asked = items.flatMap((item) => {
-    const mapped = isObject(item) ? questionOf(options, method, item, true) : "mapping_error";
-    return typeof mapped === "string" ? [] : [{ item, mapped }];
-  });
-  const kept: JsonValue[] = [];
+  const found = items.map((item) => ({ item, about: askedAbout(options, item, method) }));
+  const asked = found.flatMap(({ item, about }) =>
+    typeof about === "string" ? [] : about.map((question) => ({ item, question })),
+  );
+  const refused = new Set<JsonValue>();
   for (let at = 0; at < asked.length; at += batchMax) {
     const some = asked.slice(at, at + batchMax);
-    const decisions = await options.client.evaluateMany(some.map(({ mapped }) => mapped));
+    const decisions = await options.client.evaluateMany(some.map(({ question }) => question));
     for (const [index, decision] of decisions.entries()) {
       if (!decision.decision && decision.source === "client") return decision;
-      if (decision.decision || passing.has(decision.reason)) kept.push(some[index]!.item);
+      if (!decision.decision && !passing.has(decision.reason)) refused.add(some[index]!.item);
     }
   }
-  return kept;
+  return found.flatMap(({ item, about }) => (about === "hidden" || refused.has(item) ? [] : [item]));
 };
