@@ -144,20 +144,19 @@ describe("an MCP client behind the proxy", () => {
 
   test("has the end of each call in the ledger, beside its decision", async () => {
     const { client } = await connected("--argument", "path");
-    await call(client, "read_file", "/outcome");
     const key = readFileSync(join(stage.service.config.data, "admin.key"), "utf8").trim();
-    const entries = async (): Promise<
-      { id: string; kind: string; action?: string; of?: string; facts?: object }[]
-    > => {
-      const response = await fetch(`${stage.service.url}/v1/ledger/entries?order=desc&limit=5`, {
+    type Entry = { id: string; of?: string; facts?: object };
+    const newest = async (kind: string): Promise<Entry | undefined> => {
+      const query = `kind=${kind}&order=desc&limit=1`;
+      const response = await fetch(`${stage.service.url}/v1/ledger/entries?${query}`, {
         headers: { authorization: `Bearer ${key}` },
       });
-      return ((await response.json()) as { entries: [] }).entries;
+      return ((await response.json()) as { entries: Entry[] }).entries[0];
     };
-    await until(async () => (await entries())[0]?.kind === "outcome");
-    const [outcome, ...before] = await entries();
-    const called = before.find(({ kind, action }) => kind === "decision" && action === "tools/call");
-    expect(outcome).toMatchObject({ of: called!.id, facts: { outcome: "succeeded" } });
+    await call(client, "read_file", "/outcome");
+    const decision = await newest("decision");
+    await until(async () => (await newest("outcome"))?.of === decision!.id);
+    expect((await newest("outcome"))!.facts).toMatchObject({ outcome: "succeeded" });
   });
 
   test("is stopped by its session's budget of tool calls", async () => {
