@@ -4,9 +4,10 @@ import { replay } from "./replayed.ts";
 
 const { values } = parseArgs({ options: { decisions: { type: "string", default: "100000" } } });
 const decisions = Number(values.decisions);
-const { judged, different, permits, askedMs, replayedMs } = await replay(decisions);
+const { judged, repeated, different, reasons, askedMs, replayedMs } = await replay(decisions);
 const seconds = (ms: number): string => (ms / 1000).toFixed(1);
+console.log(`${judged + repeated} decisions, asked in ${seconds(askedMs)} s: ${JSON.stringify(reasons)}`);
 console.log(
-  `${decisions} decisions, ${permits} of them permits, asked in ${seconds(askedMs)} s; ${judged} judged again in ${seconds(replayedMs)} s, ${different} differ`,
+  `${judged} judged again in ${seconds(replayedMs)} s, ${repeated} were answers given again, ${different} differ`,
 );
-process.exitCode = judged === decisions && different === 0 ? 0 : 1;
+process.exitCode = judged + repeated >= decisions && different === 0 ? 0 : 1;
