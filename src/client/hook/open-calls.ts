@@ -81,12 +81,17 @@ export const createOpenCalls = (folder: string): OpenCalls => ({
     }
   },
   take: async (session, use) => {
-    await ownFolder(folder).catch(() => {});
+    try {
+      await ownFolder(folder);
+    } catch {
+      return undefined;
+    }
     return takeFile(join(folder, nameOf(session), nameOf(use)));
   },
   takeAll: async (session) => {
     const below = join(folder, nameOf(session));
     try {
+      await ownFolder(folder);
       const names = await readdir(below);
       const calls = await Promise.all(names.map((name) => takeFile(join(below, name))));
       await rm(below, { recursive: true, force: true });
