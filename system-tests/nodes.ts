@@ -18,13 +18,15 @@ const notCopied = new Set([".git", "node_modules", "dist", "data", "coverage"]);
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** What npm tells its scripts about this checkout must not reach the copy. */
-const environmentWith = (bin: string): NodeJS.ProcessEnv => ({
+const environmentWith = (home: string): NodeJS.ProcessEnv => ({
   ...Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) => !/^(npm_(?!config_(?:registry|cache))|REMIT_|INIT_CWD)/i.test(name),
     ),
   ),
-  PATH: `${bin}:${process.env["PATH"]}`,
+  PATH: `${join(home, "bin")}:${process.env["PATH"]}`,
+  // Native parts are compiled against the headers of that version, whatever npm is configured to.
+  npm_config_nodedir: home,
 });
 
 /** Starts the copy with `npm start`, asks it, and ends it. @throws Error with its output when that doesn't work */
@@ -66,7 +68,8 @@ const check = async (major: string, startOnly: boolean): Promise<void> => {
       cwd: tools,
       stdio: "pipe",
     });
-    const bin = join(tools, "node_modules/node/bin");
+    const home = join(tools, "node_modules/node/node_modules", `node-${process.platform}-${process.arch}`);
+    const bin = join(home, "bin");
     const found = execFileSync(join(bin, "node"), ["--version"], { encoding: "utf8" }).trim();
     if (!found.startsWith(`v${major}.`)) throw new Error(`node@${major} brought ${found}`);
     const copy = join(dir, "copy");
@@ -74,7 +77,7 @@ const check = async (major: string, startOnly: boolean): Promise<void> => {
       recursive: true,
       filter: (path) => path === repository || !notCopied.has(basename(path)),
     });
-    const env = environmentWith(bin);
+    const env = environmentWith(home);
     execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: copy, env, stdio: "pipe" });
     await start(copy, env);
     say(`${found}: npm start answers`);

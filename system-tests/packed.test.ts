@@ -16,12 +16,12 @@ test(
     missing,
     "the packed package installs into an empty folder, starts there, answers, and ends when told",
   ),
-  { skip: missing !== undefined, timeout: 300_000 },
+  { skip: missing !== undefined, timeout: 900_000 },
   async () => {
     const dir = tempDir();
     onTestFinished(() => rmSync(dir, { recursive: true }));
     const run = (command: string, args: readonly string[], cwd: string): string =>
-      execFileSync(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: 240_000 }).toString();
+      execFileSync(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: 600_000 }).toString();
     // Its scripts would empty `dist` below other tests; the build of this run is what is packed.
     run("npm", ["pack", "--ignore-scripts", "--pack-destination", dir], repository);
     const home = join(dir, "home");
