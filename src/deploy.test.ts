@@ -211,7 +211,7 @@ describe("the Kubernetes manifests", () => {
 
   test("name ports that are there, and are selected by labels that the pod bears", () => {
     const [{ name, containerPort }] = container.ports;
-    expect(configUnder(podEnvironment).listen.port).toBe(containerPort);
+    expect(configUnder(podEnvironment).listen).toEqual({ host: "0.0.0.0", port: containerPort });
     const { spec } = yaml("deploy/kubernetes/service.yaml");
     expect(spec.ports).toMatchObject([{ port, targetPort: name }]);
     const policy = yaml("deploy/kubernetes/network-policy.yaml").spec;
