@@ -59,8 +59,12 @@ await load(service, lines(0, 100));
 await ask(service, 100);
 for (let round = 0; round < 2; round++) console.log(`decision with 100 entities: ${await ask(service, 100)}`);
 const start = performance.now();
+const cpu = process.cpuUsage();
 console.log(await load(service, lines(0, many)));
-console.log(`${many} entities loaded in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+const { user, system } = process.cpuUsage(cpu);
+console.log(
+  `${many} entities loaded in ${((performance.now() - start) / 1000).toFixed(1)} s, processor ${((user + system) / 1e6).toFixed(1)} s`,
+);
 for (let round = 0; round < 2; round++) {
   console.log(`decision with ${many} entities, about 100: ${await ask(service, 100)}`);
   console.log(`decision with ${many} entities, about all: ${await ask(service, many)}`);

@@ -52,7 +52,7 @@ test("a file of lines is imported; a fault is told by its line in the file", asy
   const { code, stderr } = await run("import", "records.ndjson");
   expect([code, stderr]).toEqual([
     1,
-    "remit: line 5501: attrs.status: expected string; 5000 entities before it are in force\n",
+    "remit: line 5501: attrs.status: expected string; 5500 entities before it are in force\n",
   ]);
 });
 

@@ -8,7 +8,7 @@ export type KeptEntity = { uid: Uid; body: string; at: Micros; by: string };
 /** One entity put in or, without a body, taken out. `personal`: entries name it by a pseudonym. */
 export type EntityChange = { uid: Uid; personal: boolean; body?: string };
 
-/** Changes that are made together, under one entry; `id` is the entry's. */
+/** Changes that are made together. `id` is the entry's; an import has an entry for each change, `<id>.<n>`, in the order of them. */
 export type EntityCommand = {
   id: string;
   at: Micros;

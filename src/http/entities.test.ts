@@ -267,13 +267,35 @@ describe("many entities", () => {
     const text = Array.from({ length: 2500 }, (_, n) => line(n)).join("\n");
     const told = await lines(text);
     expect(told).toEqual([
-      { read: 1000, changed: 1000 },
-      { read: 2000, changed: 2000 },
-      { read: 2500, changed: 2500 },
+      ...[500, 1000, 1500, 2000, 2500].map((n) => ({ read: n, changed: n })),
       { read: 2500, changed: 2500, done: true },
     ]);
     expect(await may("bulk-02499")).toBe(true);
     expect((await lines(text)).at(-1)).toEqual({ read: 2500, changed: 0, done: true });
+  });
+
+  test("have an entry for each that changed, in order, and none for what was there already", async () => {
+    const records = ["one", "two", "three"].map((id) => `{"uid":{"type":"record","id":"${id}"}}`);
+    await lines(`${records[0]}\n`);
+    expect((await lines(records.join("\n"))).at(-1)).toMatchObject({ read: 3, changed: 2 });
+    const newest = (await send("GET", "/v1/ledger/entries?kind=entity.import&order=desc&limit=4")).body;
+    const [before, first, second, third] = (newest["entries"] as Record<string, unknown>[]).reverse();
+    expect(before).toMatchObject({ facts: { entity: { type: "user" } } });
+    const entry = (id: string, batch: unknown, item: number) => ({
+      id: `${String(batch)}.${item}`,
+      kind: "entity.import",
+      caller: "admin",
+      facts: { entity: { type: "record", id }, batch, item },
+    });
+    const batchOf = (one: Record<string, unknown> | undefined) => (one!["facts"] as { batch: string }).batch;
+    const batch = batchOf(third);
+    expect(first).toMatchObject(entry("one", batchOf(first), 0));
+    expect(second).toMatchObject(entry("two", batch, 0));
+    expect(third).toMatchObject(entry("three", batch, 1));
+    expect(batchOf(first)).not.toBe(batch);
+    const shown = (await send("GET", `/v1/ledger/entries/${batch}.1`)).body;
+    expect(JSON.stringify(shown["detail"])).toContain("three");
+    expect(JSON.stringify(shown["detail"])).not.toContain("two");
   });
 
   test("stop at the first fault, which is told with its line; batches before it are in force", async () => {
@@ -284,6 +306,7 @@ describe("many entities", () => {
     ].join("\n");
     const told = await lines(text);
     expect(told).toEqual([
+      { read: 500, changed: 500 },
       { read: 1000, changed: 1000 },
       {
         read: 1000,

@@ -9,8 +9,8 @@ import type { Answer } from "./answer.ts";
 import { type EntityParts, knownOf } from "./entity-parts.ts";
 import { shaped } from "./shaped.ts";
 
-/** One commit, and one entry of the ledger: few enough that no question waits long behind it. */
-const batchLines = 1000;
+/** One commit, with an entry of the ledger for each change: few enough that no question waits long behind it. */
+const batchLines = 500;
 
 type Line = { number: number; put: Put };
 

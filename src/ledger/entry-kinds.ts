@@ -108,8 +108,16 @@ const delegation = { delegation: text, delegator: entity, delegate: entity };
 
 const entities = {
   entity: entity.optional(),
-  entities: z.record(z.string(), count).optional(),
   digest: text,
+};
+
+const imported = {
+  ...entities,
+  /** What was taken in together, and the place in it. */
+  batch: text.optional(),
+  item: count.optional(),
+  /** Of what came together, by type: an import of earlier versions is one entry. */
+  entities: z.record(z.string(), count).optional(),
 };
 
 const changes = { added: names.optional(), changed: names.optional(), removed: names.optional() };
@@ -212,7 +220,7 @@ const kinds: Record<EntryKind, z.ZodRawShape> = {
   "entity.put": entities,
   "entity.change": entities,
   "entity.delete": entities,
-  "entity.import": entities,
+  "entity.import": imported,
   "policy.load": activation,
   "policy.promote": activation,
   "policy.rollback": activation,

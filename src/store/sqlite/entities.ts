@@ -4,7 +4,6 @@ import { actRecord, entityRecord } from "../../decision/record.ts";
 import type { EntityChange, EntityCommand, EntityPage, KeptEntity } from "../../entity/store.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import { digestOf } from "../../kit/digest.ts";
-import type { JsonObject } from "../../kit/json.ts";
 import type { Desk } from "./desk.ts";
 
 /** Few enough that no question waits long behind a page, many enough that a start takes few. */
@@ -31,19 +30,7 @@ export const entityPages = (db: Database): ((after?: Uid) => EntityPage) => {
   };
 };
 
-/** What an entry says of the changes: the one entity by name, several by their number of each type; the detail has them all. */
-const factsOf = (desk: Desk, changes: readonly EntityChange[], digest: string): JsonObject => {
-  const [first, ...more] = changes;
-  if (first && more.length === 0) {
-    const { uid, personal } = first;
-    return { entity: entityRecord({ ...uid, personal, typeKnown: true }, desk.append.names), digest };
-  }
-  const counts: Record<string, number> = {};
-  for (const { uid } of changes) counts[uid.type] = (counts[uid.type] ?? 0) + 1;
-  return { entities: counts, digest };
-};
-
-/** The acts on entities. Gives the digest of what is kept then. */
+/** The acts on entities: each change with an entry of its own. Gives the digest of what is kept then. */
 export const createEntityActs = (db: Database): ((desk: Desk, command: EntityCommand) => string) => {
   const put = db.prepare(
     `insert into entity (type, id, body, at, by) values (?, ?, ?, ?, ?)
@@ -53,25 +40,31 @@ export const createEntityActs = (db: Database): ((desk: Desk, command: EntityCom
   const state = db.prepare<[], string>("select digest from entity_state").pluck();
   const forget = db.prepare("delete from entity_state");
   const remember = db.prepare("insert into entity_state (digest) values (?)");
-  return (desk, { id, at, caller, verb, changes }) => {
-    for (const { uid, body } of changes) {
+  return (desk, { id: act, at, caller, verb, changes }) => {
+    const kind = `entity.${verb}` as const;
+    const change = (before: string, { uid, personal, body }: EntityChange, item: number): string => {
       if (body === undefined) remove.run(uid.type, uid.id);
       else put.run(uid.type, uid.id, body, at, caller);
-    }
-    const told = changes.map(({ uid, body = null }) => ({ ...uid, body }));
-    const digest = digestOf({ before: state.get() ?? "", changes: told });
+      const told = [{ ...uid, body: body ?? null }];
+      const digest = digestOf({ before, changes: told });
+      const id = verb === "import" ? `${act}.${item}` : act;
+      desk.append.entry({
+        id,
+        at,
+        kind,
+        record: (names, detail) => {
+          const entity = entityRecord({ ...uid, personal, typeKnown: true }, names);
+          const facts = { entity, digest, ...(verb === "import" ? { batch: act, item } : {}) };
+          return actRecord(names, { kind, id, at, caller, detail, moves: [], facts });
+        },
+        body: JSON.stringify({ changes: told }),
+        agents: [],
+      });
+      return digest;
+    };
+    const digest = changes.reduce(change, state.get() ?? "");
     forget.run();
     remember.run(digest);
-    const facts = factsOf(desk, changes, digest);
-    const kind = `entity.${verb}` as const;
-    desk.append.entry({
-      id,
-      at,
-      kind,
-      record: (names, detail) => actRecord(names, { kind, id, at, caller, detail, moves: [], facts }),
-      body: JSON.stringify({ changes: told }),
-      agents: [],
-    });
     return digest;
   };
 };
