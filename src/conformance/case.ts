@@ -68,13 +68,13 @@ export type CaseFile = { name: string; about: string; level?: Level; cases: Case
 /** The folder that ships with the package: cases, and the fixture they are about. */
 export const conformanceFolder: string = fileURLToPath(new URL("../../conformance-tests", import.meta.url));
 
-/** All cases of the package, by file. */
-export const readCases = (): CaseFile[] =>
-  readdirSync(`${conformanceFolder}/cases`)
+/** All cases of a folder's `cases`, by file: those of the package where no other is named. */
+export const readCases = (folder: string = conformanceFolder): CaseFile[] =>
+  readdirSync(`${folder}/cases`)
     .filter((name) => name.endsWith(".json"))
     .sort()
     .map((name) => {
-      const text = readFileSync(`${conformanceFolder}/cases/${name}`, "utf8");
+      const text = readFileSync(`${folder}/cases/${name}`, "utf8");
       const { about, level, cases } = fileShape.parse(JSON.parse(text));
       return { name: name.replace(/\.json$/, ""), about, ...(level === undefined ? {} : { level }), cases };
     });

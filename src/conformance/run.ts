@@ -29,6 +29,8 @@ export type RunOptions = {
   levels?: readonly Level[];
   /** The PDP is Remit on the shipped fixture: its own promises are judged as well. */
   own?: boolean;
+  /** Other cases than those of the package. */
+  files?: readonly CaseFile[];
 };
 
 /** What stands where a level is offered. */
@@ -106,9 +108,8 @@ const askedOf = (files: readonly CaseFile[], level: Level | undefined, own: bool
  */
 export const runConformance = async (
   target: Target,
-  { levels: chosen = levels, own = false }: RunOptions = {},
+  { levels: chosen = levels, own = false, files = readCases() }: RunOptions = {},
 ): Promise<Report> => {
-  const files = readCases();
   const results: Result[] = [];
   const notOffered: Level[] = [];
   for (const level of chosen) {
