@@ -28,7 +28,7 @@ import type {
 } from "./ledger/store.ts";
 import type { LogSource } from "./ledger/log-source.ts";
 import { type Ledger, openLedger } from "./store/sqlite/ledger.ts";
-import type { Done } from "./store/sqlite/perform.ts";
+import type { Done } from "./store/acts/perform.ts";
 import { type Holder, tryLockData } from "./store/sqlite/lock.ts";
 
 export type Stores = {

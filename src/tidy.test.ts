@@ -20,11 +20,13 @@ const rooms: Record<string, readonly string[]> = {
   telemetry: ["kit", "config"],
   decision: ["kit", ...domain],
   // A store is told how to judge when it is opened: it knows what is kept, not the engine and not the deciding.
+  // The acts are the same in every store: each gives them a desk of its own rows.
   ...Object.fromEntries(
-    ["store/sqlite", "store/postgres"].map((backend) => [
-      backend,
+    ["store/acts", "store/sqlite", "store/postgres"].map((part) => [
+      part,
       [
         "kit",
+        ...(part === "store/acts" ? [] : ["store/acts"]),
         ...domain.filter((room) => room !== "policy"),
         "policy/store.ts",
         "decision/admitted.ts",
@@ -45,6 +47,7 @@ const rooms: Record<string, readonly string[]> = {
     "config",
     "telemetry",
     "decision",
+    "store/acts",
     "store/sqlite",
     "store/postgres",
     "http",

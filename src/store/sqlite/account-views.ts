@@ -1,38 +1,10 @@
 /** Balances and usage as they are asked for: read only, nothing here changes a row. */
 import type { Database } from "better-sqlite3";
-import { type Budget, remainingOf } from "../../budget/budget.ts";
+import type { Budget } from "../../budget/budget.ts";
 import type { AccountView, Grant, UsageQuery, UsageSum } from "../../budget/store.ts";
-import { countedFrom, periodAt, resetsAt } from "../../budget/window.ts";
 import type { Micros } from "../../kit/clock.ts";
-import type { Accounts } from "./accounts.ts";
-
-/** An account as it stands. */
-export const accountViewOf = (
-  accounts: Pick<Accounts, "balance" | "granted">,
-  budget: Budget,
-  account: string,
-  row: number,
-  at: Micros,
-): AccountView => {
-  const balance = accounts.balance(row, countedFrom(budget.window, at));
-  const granted = accounts.granted(budget.id, account, at);
-  const limit = budget.limit + granted;
-  const used = Math.max(0, balance.used);
-  const resets = resetsAt(budget.window, at);
-  return {
-    budget: budget.id,
-    account,
-    unit: budget.unit,
-    mode: budget.mode,
-    limit,
-    granted,
-    used,
-    held: balance.held,
-    remaining: remainingOf({ limit, used, held: balance.held }),
-    windowStart: periodAt(budget.window, at).start,
-    ...(resets === undefined ? {} : { resetsAt: resets }),
-  };
-};
+import { accountViewOf } from "../acts/account-views.ts";
+import type { Accounts } from "../acts/accounts.ts";
 
 type GrantRow = {
   id: string;

@@ -4,41 +4,9 @@
  */
 import type { Database, Statement } from "better-sqlite3";
 import { accountsOf } from "../../budget/account.ts";
-import type { Balance, Touch } from "../../budget/budget.ts";
-import type { Grant } from "../../budget/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
-
-/** An account as an act meets it: its balance, its row, and the window that amounts are written to. */
-export type Loaded = Balance & { row: number; start: Micros; touch: Touch };
-
-/** A change of one window of an account. */
-export type Move = { row: number; start: Micros; used: number; held: number };
-
-/** A move as entries tell it. */
-export type NamedMove = { budget: string; account: string; start: Micros; used: number; held: number };
-
-export type Accounts = {
-  /** The accounts that touches mean, opened where they are new. `runs`: the run and those above it. */
-  load: (touches: readonly Touch[], runs: readonly string[], at: Micros) => Loaded[];
-  /** What the periods from one start to another, both included, come to; without the latter, to the latest. */
-  balance: (row: number, countedFrom: Micros, to?: Micros) => Sum;
-  /** What is used in each period from a start on, oldest first, where it is more than nothing. */
-  used: (row: number, countedFrom: Micros) => { start: Micros; used: number }[];
-  /** What grants add to an account's limit at an instant. */
-  granted: (budget: string, account: string, at: Micros) => number;
-  grant: (grant: Grant) => void;
-  /** @throws Problem `conflict` where a balance would be more than can be counted exactly */
-  move: (moves: readonly Move[]) => void;
-  name: (row: number) => { budget: string; account: string };
-  /** The row of an account, if it was ever opened. */
-  find: (budget: string, account: string) => number | undefined;
-  open: (budget: string, account: string) => number;
-  /** `load` for who only looks: none is opened. */
-  look: Accounts["load"];
-};
-
-type Sum = { used: number; held: number };
+import { type Accounts, type Loaded, loadedOf, type Move, type Sum, unopened } from "../acts/accounts.ts";
 
 /** An account as it is remembered. `sums`: what its periods come to, by the start that counting begins at. */
 type Known = { row: number; budget: string; account: string; sums: (Sum & { from: Micros })[] };
@@ -48,8 +16,6 @@ const rememberedMax = 50_000;
 const sumsMax = 2;
 const latest: Micros = Number.MAX_SAFE_INTEGER;
 
-/** The row of an account that was never opened, where none is to be: nothing is on it. */
-const unopened = -1;
 const nothing: Sum = { used: 0, held: 0 };
 
 type Statements = {
@@ -142,22 +108,6 @@ const moveSums = (known: Known, { start, used, held }: Move): void => {
   // The file still sums exactly where a number no longer does.
   known.sums = known.sums.filter((sum) => Number.isSafeInteger(sum.used) && Number.isSafeInteger(sum.held));
 };
-
-const loadedOf = (touch: Touch, account: string, row: number, granted: number, sum: Sum): Loaded => ({
-  budget: touch.budget,
-  account,
-  unit: touch.unit,
-  mode: touch.mode,
-  limit: touch.limit + granted,
-  used: sum.used,
-  held: sum.held,
-  ...(touch.resetsAt === undefined ? {} : { resetsAt: touch.resetsAt }),
-  amount: touch.amount,
-  as: touch.as,
-  row,
-  start: touch.start,
-  touch,
-});
 
 type Shelf = {
   /** The account, if it was ever opened. */

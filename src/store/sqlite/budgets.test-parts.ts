@@ -15,7 +15,8 @@ import type { Micros } from "../../kit/clock.ts";
 import { uuidv7 } from "../../kit/id.ts";
 import type { JsonValue } from "../../kit/json.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
-import type { Command, Done } from "./perform.ts";
+import type { Done } from "../acts/perform.ts";
+import type { Command } from "./perform.ts";
 
 export const second: Micros = 1_000_000;
 export const minute: Micros = 60 * second;

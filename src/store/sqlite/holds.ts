@@ -1,21 +1,12 @@
 /** Holds as rows, each with its lines: written with the decision, found and rewritten by what comes after. */
 import type { Database } from "better-sqlite3";
 import type { Amounts, HoldState } from "../../budget/budget.ts";
-import type { Hold, HoldLine } from "../../budget/hold.ts";
+import type { HoldLine } from "../../budget/hold.ts";
 import type { Price } from "../../budget/prices.ts";
 import type { Dimensions } from "../../decision/question.ts";
 import { assert } from "../../kit/assert.ts";
-import { secret } from "../../kit/id.ts";
 import type { Micros } from "../../kit/clock.ts";
-
-/** A hold, and whose consumption it is. */
-export type KeptHold = Hold & { dimensions: Dimensions; agents: string[] };
-
-/**
- * The id of a hold of the decision whose entry has this index: it says where the row is. Whoever knows it may settle,
- * where callers aren't told apart, so it can't be guessed.
- */
-export const holdId = (index: number): string => `hold_${index.toString(36)}_${secret()}`;
+import type { Holds, KeptHold } from "../acts/holds.ts";
 
 /** Where the row of an id is, if the id is of this form. */
 const indexIn = (id: string): number | undefined => {
@@ -25,20 +16,6 @@ const indexIn = (id: string): number | undefined => {
 
 /** The id of the hold of a decision. */
 export const holdOfDecision = "select h.id from entry e join hold h on h.n = e.idx where e.id = ?";
-
-export type Holds = {
-  /** `index`: that of the decision's entry. */
-  insert: (index: number, hold: KeptHold) => void;
-  find: (id: string) => KeptHold | undefined;
-  update: (hold: Hold) => void;
-  /** Ids of open holds whose time is over. */
-  expired: (at: Micros, limit: number) => string[];
-  ofDecision: (decision: string) => string | undefined;
-  /** Ids of open holds of these agents, by the names that their holds have; of all agents without any. */
-  openOfAgents: (names: readonly string[] | undefined) => string[];
-  /** Ids of open holds of a run and of those below it. */
-  openOfRun: (run: string) => string[];
-};
 
 type Row = {
   n: number;

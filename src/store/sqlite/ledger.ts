@@ -20,13 +20,16 @@ import type { Closing } from "../../ledger/closing.ts";
 import type { EntryFilter, EntryPage, EntryShown, LegalHold } from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
 import { activationRows, putInForce, type ActivationRows } from "./activations.ts";
-import { agentKeyRows, keyStanding } from "./agent-keys.ts";
+import { keyStanding } from "../acts/agent-keys.ts";
+import type { DelegationFilter } from "../acts/delegations.ts";
+import type { Done } from "../acts/perform.ts";
+import { agentKeyRows } from "./agent-keys.ts";
 import { agentRows } from "./agents.ts";
 import { createAccountViews } from "./account-views.ts";
 import { type BalanceFault, auditBalances } from "./audit.ts";
 import { type BookFault, keepBook } from "./book.ts";
 import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
-import { createDelegations, type DelegationFilter } from "./delegations.ts";
+import { createDelegations } from "./delegations.ts";
 import { createDesk, type Desk } from "./desk.ts";
 import { entityPages } from "./entities.ts";
 import { type EngineTrip, recordTrip } from "./engine-trip.ts";
@@ -44,7 +47,7 @@ import { type AccountsOf, createFigures, type LedgerFigures } from "./figures.ts
 import { createWrites, type Writes } from "./writes.ts";
 import { createTryOut, type TryOut } from "./try-out.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
-import { type Command, createPerform, type Done, type Room } from "./perform.ts";
+import { type Command, createPerform, type Room } from "./perform.ts";
 
 export type LedgerOptions = OpenOptions & {
   /** Told of judgements that threw: each denied its own question. */

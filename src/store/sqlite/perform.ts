@@ -1,50 +1,24 @@
 /** What is done inside a commit: each act in order, and an act that is refused, or breaks, is undone alone. */
 import type { Database } from "better-sqlite3";
-import type { AgentCommand, DelegationCommand, KeyCommand, KillCommand } from "../../agent/store.ts";
 import type { Budget } from "../../budget/budget.ts";
-import type { AdjustCommand, GrantCommand, HoldCommand, UsageCommand } from "../../budget/store.ts";
 import type { Decided } from "../../decision/question.ts";
-import type { Act, Bound, SearchCommand } from "../../decision/store.ts";
+import type { Act, Bound } from "../../decision/store.ts";
 import type { EntityCommand } from "../../entity/store.ts";
 import type { ProofCommand } from "../../identity/store.ts";
 import type { Micros } from "../../kit/clock.ts";
-import { Problem, type ProblemCode } from "../../kit/problem.ts";
-import { createKeyActs } from "./agent-keys.ts";
-import { chainName, createAgentActs } from "./agents.ts";
-import { createAccountActs } from "./account-acts.ts";
-import { createDecide } from "./decide.ts";
-import { delegationAct } from "./delegations.ts";
+import { Problem } from "../../kit/problem.ts";
+import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
 import { type Desk } from "./desk.ts";
 import { createEntityActs } from "./entities.ts";
-import { isDatabaseFailure } from "./failure.ts";
-import { killAct } from "./kills.ts";
-import { createHoldActs } from "./hold-acts.ts";
 import { createLedgerActs, type LedgerCommand } from "./ledger-acts.ts";
 import { createProofs } from "./proofs.ts";
-import { searchAct } from "./try-out.ts";
 
 /** One act of a commit. */
 export type Command =
-  | { kind: "decide"; act: Act }
-  | { kind: "hold"; command: HoldCommand }
-  | { kind: "usage"; command: UsageCommand }
-  | { kind: "grant"; command: GrantCommand }
-  | { kind: "adjust"; command: AdjustCommand }
-  | { kind: "agent"; command: AgentCommand }
-  | { kind: "agent_key"; command: KeyCommand }
-  | { kind: "kill"; command: KillCommand }
-  | { kind: "delegation"; command: DelegationCommand }
+  | CommonCommand
   | { kind: "entity"; command: EntityCommand }
-  | { kind: "search"; command: SearchCommand }
   | { kind: "proof"; command: ProofCommand }
   | LedgerCommand;
-
-/** What an act came to: a refusal of one act is no failure of the commit. */
-export type Done = { value: unknown } | { problem: { code: ProblemCode; detail: string; field?: string } };
-
-const problemOf = ({ code, detail, field }: Problem): Done => ({
-  problem: field === undefined ? { code, detail } : { code, detail, field },
-});
 
 const instantOf = (command: Command): Micros =>
   command.kind === "decide" ? command.act.at : command.command.at;
@@ -74,65 +48,18 @@ const undone = <T>(db: Database, desk: Desk, act: () => T): T => {
   }
 };
 
-/** Changes an agent; whoever is stopped has its open holds ended as was chosen. */
-const agentChange =
-  (change: ReturnType<typeof createAgentActs>, holds: ReturnType<typeof createHoldActs>) =>
-  ({ desk, book }: Room, command: AgentCommand): void => {
-    const changed = change(desk, command);
-    const { verb, at, caller, agent } = command;
-    const how = verb === "suspend" || verb === "revoke" ? command.holds : undefined;
-    if (!changed || how === undefined) return;
-    const ids = desk.holds.openOfAgents([agent.id, chainName(desk, agent)]);
-    holds.stop(desk, book, { ids, how, at, caller });
-  };
-
-/** A kill stops holds as well. */
-const killWith = (
-  holds: ReturnType<typeof createHoldActs>,
-  { desk, book }: Room,
-  command: KillCommand,
-): unknown => {
-  const { at, caller } = command;
-  return killAct(desk, command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
-};
-
 /** Does acts inside a commit. `warn` hears of what broke: it was undone alone. */
 export const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
-  const holds = createHoldActs(db, warn);
-  const accounts = createAccountActs(db);
-  const keys = createKeyActs(db);
-  const agents = createAgentActs(db);
-  const decide = createDecide(db, bound, warn);
+  const { perform: common, holds } = createActs(bound, warn);
   const entities = createEntityActs(db);
   const proofs = createProofs(db);
   const ofLedger = createLedgerActs(db);
-  const changeAgent = agentChange(agents, holds);
-  const perform = ({ desk, book }: Room, command: Command): unknown => {
+  const perform = (room: Room, command: Command): unknown => {
     switch (command.kind) {
-      case "decide":
-        return decide(desk, command.act);
-      case "hold":
-        return holds.change(desk, book, command.command);
-      case "usage":
-        return accounts.report(desk, command.command);
-      case "grant":
-        return accounts.grant(desk, book, command.command);
-      case "adjust":
-        return accounts.adjust(desk, book, command.command);
-      case "agent":
-        return changeAgent({ desk, book }, command.command);
-      case "kill":
-        return killWith(holds, { desk, book }, command.command);
-      case "delegation":
-        return delegationAct(desk, command.command);
-      case "agent_key":
-        return keys(desk, command.command);
       case "entity":
-        return entities(desk, command.command);
+        return entities(room.desk, command.command);
       case "proof":
         return proofs(command.command);
-      case "search":
-        return searchAct(desk, bound, command.command);
       case "heads":
       case "outcome":
       case "note":
@@ -141,31 +68,30 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
       case "exported":
       case "legal_hold":
       case "ledger_key":
-        return ofLedger(desk, command);
-    }
-  };
-  const attempt = db.transaction(perform);
-  /** An act that is refused, or that breaks, is undone alone; what the database refuses fails the commit. */
-  const done = (room: Room, command: Command): Done => {
-    // A decision guards each of its own questions.
-    if (command.kind === "decide") return { value: perform(room, command) };
-    const next = room.desk.append.next();
-    try {
-      return { value: attempt(room, command) };
-    } catch (error) {
-      if (isDatabaseFailure(error)) throw error;
-      room.desk.renew(next);
-      if (error instanceof Problem) return problemOf(error);
-      warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
-      return problemOf(new Problem("internal", "the act broke and was undone"));
+        return ofLedger(room.desk, command);
+      case "decide":
+      case "hold":
+      case "usage":
+      case "grant":
+      case "adjust":
+      case "agent":
+      case "agent_key":
+      case "kill":
+      case "delegation":
+      case "search":
+        return common(room, command);
     }
   };
   return {
-    undone: ({ desk }, act) => undone(db, desk, () => decide(desk, act)),
+    undone: (room, act) =>
+      undone(db, room.desk, () => {
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a decision gives what was decided
+        return common(room, { kind: "decide", act }) as Decided[];
+      }),
     all: (room, commands) => {
       // What has lapsed by now stands in nobody's way.
       holds.lapse(room.desk, room.book, Math.max(0, ...commands.map(instantOf)));
-      return commands.map((command) => done(room, command));
+      return commands.map((command) => performOne(room.desk, command, () => perform(room, command), warn));
     },
     lapse: ({ desk, book }, at) => holds.lapse(desk, book, at),
   };

@@ -15,7 +15,8 @@ import type { Delegation } from "../../agent/delegation.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { Act, DecisionStore, SearchCommand, TrialStore } from "../../decision/store.ts";
 import type { BalanceFault } from "./audit.ts";
-import type { DelegationFilter } from "./delegations.ts";
+import type { DelegationFilter } from "../acts/delegations.ts";
+import type { Done } from "../acts/perform.ts";
 import { outboxHandlers } from "./outbox.ts";
 import type { EntityCommand, EntityStore } from "../../entity/store.ts";
 import type { CallerStore, ProofCommand, ProofStore } from "../../identity/store.ts";
@@ -56,7 +57,7 @@ import type {
 } from "../../budget/store.ts";
 import type { LedgerFigures } from "./figures.ts";
 import type { Ledger } from "./ledger.ts";
-import type { Command, Done } from "./perform.ts";
+import type { Command } from "./perform.ts";
 
 type AccountsQuery = { budget: string; at: number; limit: number; after: string };
 

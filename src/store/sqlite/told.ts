@@ -1,57 +1,8 @@
-/** What persons were told of: each threshold once for an account, window and limit, in the act that crossed it. */
+/** What persons were told of, as rows. */
 import type { Database } from "better-sqlite3";
-import { type Alert, alertId } from "../../alert/alert.ts";
-import { type BurnRule, burnMinuteMicros, burnRules, burns, exhaustionAt } from "../../budget/burn.ts";
-import { amountText } from "../../budget/message.ts";
-import type { Micros } from "../../kit/clock.ts";
+import type { ToldRows } from "../acts/told.ts";
 
-export type Crossing = {
-  row: number;
-  budget: string;
-  account: string;
-  unit: string;
-  start: Micros;
-  limit: number;
-  used: number;
-  alerts: readonly number[];
-  at: Micros;
-  /** What of the use is new, and how long the window is: for the rate. */
-  more: number;
-  spanMicros?: number;
-};
-
-export type Told = {
-  /** Tells of each threshold that the use has reached and nobody was told of. */
-  crossed: (crossing: Crossing) => void;
-  /** Tells that an account turned a question away. */
-  exhausted: (crossing: Crossing) => void;
-  tell: (alert: Alert) => void;
-};
-
-/** Whether the use has reached a percentage of the limit. */
-const isReached = (used: number, limit: number, percent: number): boolean => {
-  if (limit <= 0 || used < 0) return false;
-  const [part, whole] = [used * 100, percent * limit];
-  return Number.isSafeInteger(part) && Number.isSafeInteger(whole)
-    ? part >= whole
-    : BigInt(used) * 100n >= BigInt(percent) * BigInt(limit);
-};
-
-const dataOf = ({ budget, account, unit, start, limit, used }: Crossing): Alert["data"] => ({
-  budget,
-  account,
-  unit,
-  limit,
-  used,
-  window_start: new Date(start / 1000).toISOString(),
-});
-
-const minuteOf = (at: Micros): number => Math.floor(at / burnMinuteMicros);
-
-type Found = { rule: BurnRule; used: number };
-
-/** Notes new use, and says which rule it breaks. */
-const createBurn = (db: Database): ((crossing: Crossing) => Found | undefined) => {
+export const toldRows = (db: Database): ToldRows => {
   const note = db.prepare(
     "insert into burn (account, minute, used) values (?, ?, ?) on conflict do update set used = used + excluded.used",
   );
@@ -61,79 +12,13 @@ const createBurn = (db: Database): ((crossing: Crossing) => Found | undefined) =
     )
     .pluck();
   const forget = db.prepare("delete from burn where account = ? and minute < ?");
-  return ({ row, start, at, more, limit, spanMicros }) => {
-    // What belongs to a window that is over says nothing of this one.
-    const rules =
-      more > 0 && spanMicros !== undefined && at < start + spanMicros ? burnRules(spanMicros) : [];
-    if (rules.length === 0) return undefined;
-    note.run(row, minuteOf(at), more);
-    forget.run(row, minuteOf(at - Math.max(...rules.map(({ longMicros }) => longMicros))));
-    for (const rule of rules) {
-      const long = sum.get(row, minuteOf(at - rule.longMicros))!;
-      const short = sum.get(row, minuteOf(at - rule.shortMicros))!;
-      if (burns(rule, limit, { long, short })) return { rule, used: long };
-    }
-    return undefined;
-  };
-};
-
-export const createTold = (db: Database, tell: (alert: Alert) => void): Told => {
   const insert = db.prepare(
     "insert or ignore into told (account, start, threshold, limit_then) values (?, ?, ?, ?)",
   );
-  const once = ({ row, start, limit }: Crossing, threshold: string): boolean =>
-    insert.run(row, start, threshold, limit).changes === 1;
-  const burn = createBurn(db);
-  const tellBurn = (crossing: Crossing): void => {
-    const found = burn(crossing);
-    if (!found || !once(crossing, `burn ${found.rule.name}`)) return;
-    const { budget, account, start, limit, unit, used, at } = crossing;
-    const exhaustsAt = exhaustionAt(at, found.rule, found.used, Math.max(0, limit - used));
-    const minutes = Math.round(found.rule.longMicros / burnMinuteMicros);
-    tell({
-      id: alertId("budget.burn_rate", [budget, account, start, found.rule.name, limit]),
-      type: "budget.burn_rate",
-      at,
-      severity: found.rule.name === "fast" ? "critical" : "warning",
-      title: `${budget} is being used up fast`,
-      text: `${account} used ${amountText(found.used, unit)} of ${amountText(limit, unit)} within ${minutes} minutes; at this rate it is exhausted at ${new Date(exhaustsAt / 1000).toISOString()}.`,
-      data: {
-        ...dataOf(crossing),
-        rate: found.rule.name,
-        exhausts_at: new Date(exhaustsAt / 1000).toISOString(),
-      },
-    });
-  };
   return {
-    tell,
-    crossed: (crossing) => {
-      tellBurn(crossing);
-      const { budget, account, unit, start, limit, used, alerts, at } = crossing;
-      for (const threshold of alerts) {
-        if (!isReached(used, limit, threshold) || !once(crossing, String(threshold))) continue;
-        tell({
-          id: alertId("budget.threshold", [budget, account, start, threshold, limit]),
-          type: "budget.threshold",
-          at,
-          severity: threshold >= 100 ? "critical" : "warning",
-          title: `${budget}: ${threshold} % used`,
-          text: `${account} has used ${amountText(used, unit)} of ${amountText(limit, unit)}.`,
-          data: { ...dataOf(crossing), threshold },
-        });
-      }
-    },
-    exhausted: (crossing) => {
-      const { budget, account, unit, start, limit, used, at } = crossing;
-      if (!once(crossing, "exhausted")) return;
-      tell({
-        id: alertId("budget.exhausted", [budget, account, start, limit]),
-        type: "budget.exhausted",
-        at,
-        severity: "critical",
-        title: `${budget} is exhausted`,
-        text: `${account} was denied: ${amountText(used, unit)} of ${amountText(limit, unit)} are used.`,
-        data: dataOf(crossing),
-      });
-    },
+    once: ({ row, start, limit }, threshold) => insert.run(row, start, threshold, limit).changes === 1,
+    burn: ({ row, more }, minute) => void note.run(row, minute, more),
+    burnt: ({ row }, from) => sum.get(row, from)!,
+    cool: ({ row }, before) => void forget.run(row, before),
   };
 };

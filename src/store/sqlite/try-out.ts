@@ -1,12 +1,9 @@
-/** Questions tried out against the ledger as it stands, and the entries of searches: balances are read, nothing moves. */
+/** Questions tried out against the ledger as it stands, balances are read, nothing moves. */
 import type { Database } from "better-sqlite3";
 import { denialOf } from "../../decision/admitted.ts";
 import type { Balances, Verdict } from "../../decision/question.ts";
-import { searchRecord } from "../../decision/record.ts";
-import type { Bound, SearchCommand } from "../../decision/store.ts";
-import { detailCommitment } from "../../ledger/entry.ts";
-import { freshBytes } from "../../kit/random.ts";
-import { agentNames, asStands, faultOf, judgeFresh, loadAccounts } from "./decide.ts";
+import type { Bound } from "../../decision/store.ts";
+import { asStands, faultOf, judgeFresh, loadAccounts } from "../acts/decide.ts";
 import type { Desk } from "./desk.ts";
 import { isDatabaseFailure } from "./failure.ts";
 
@@ -52,30 +49,4 @@ export const createTryOut = (db: Database, bound: Bound, warn: (warning: string)
       return loaded.map(({ row: _row, start: _start, touch: _touch, ...balance }) => balance);
     },
   };
-};
-
-/** Records a search. */
-export const searchAct = (
-  desk: Desk,
-  { recorder }: Pick<Bound, "recorder">,
-  command: SearchCommand,
-): number => {
-  const { id, at, frame, query, digest } = command;
-  const salt = freshBytes(16);
-  const { requestId, traceId } = frame;
-  return desk.append.entry({
-    id,
-    at,
-    kind: "search",
-    record: (names, detail) =>
-      searchRecord(command, names, { detail, digest: detailCommitment(salt, digest) }),
-    body: JSON.stringify({
-      query: recorder?.query(query) ?? query,
-      digest,
-      salt: salt.toString("base64url"),
-      ...(requestId === undefined ? {} : { requestId }),
-      ...(traceId === undefined ? {} : { traceId }),
-    }),
-    agents: agentNames(desk, frame),
-  });
 };

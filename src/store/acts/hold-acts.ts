@@ -1,5 +1,4 @@
 /** What becomes of holds: settled, released, extended, lapsed; each with its entry, in one act. */
-import type { Database } from "better-sqlite3";
 import { alertId } from "../../alert/alert.ts";
 import { spanOf } from "../../budget/burn.ts";
 import { fitOf } from "../../budget/admit.ts";
@@ -26,10 +25,9 @@ import { uuidv7 } from "../../kit/id.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { EntryKind } from "../../ledger/entry-kinds.ts";
-import type { Desk } from "./desk.ts";
-import { isDatabaseFailure } from "./failure.ts";
+import { applyMoves, type Desk } from "./desk.ts";
 import type { KeptHold } from "./holds.ts";
-import { createReplies, replyKeptMicros } from "./replies.ts";
+import { replyKeptMicros } from "./replies.ts";
 
 export type Book = ReadonlyMap<string, Budget>;
 
@@ -198,7 +196,7 @@ const keep = (
   entry: { id: string; at: Micros; kind: EntryKind; caller: string; detail: JsonObject },
 ): KeptHold => {
   desk.holds.update(hold);
-  const named = desk.apply(moves);
+  const named = applyMoves(desk, moves);
   if (before.run !== undefined) {
     // A run's money is what is used and held: a settlement moves it by what it differs from the hold.
     const change = standingAmount(hold, "usd_micros") - standingAmount(before, "usd_micros");
@@ -310,18 +308,11 @@ const stopAll = (desk: Desk, book: Book, { ids, how, at, caller }: Stopped): voi
 };
 
 /** `warn` hears of holds that can't lapse: each stays as it is, and stands in no other's way. */
-export const createHoldActs = (db: Database, warn: (warning: string) => void): HoldActs => {
-  const lapse = db.transaction(lapseOne);
-  const replies = {
-    settle: createReplies(db, "settle"),
-    release: createReplies(db, "release"),
-    extend: createReplies(db, "extend"),
-  };
-  const forget = db.prepare("delete from idempotency where at < ?");
+export const createHoldActs = (warn: (warning: string) => void): HoldActs => {
   return {
     change: (desk, book, command) => {
       const { idempotency, caller, admin, at, id } = command;
-      const known = idempotency && replies[command.verb].find(caller, idempotency.key);
+      const known = idempotency && desk.replies.find(command.verb, caller, idempotency.key);
       if (known) {
         if (known.fingerprint === idempotency.fingerprint) return JSON.parse(known.answer) as HoldView;
         throw new Problem("idempotency_mismatch", "the idempotency key was used for another request", {
@@ -343,24 +334,22 @@ export const createHoldActs = (db: Database, warn: (warning: string) => void): H
         detail: { hold: hold.id, ...reason },
       });
       const view = viewOf(after);
-      if (idempotency) replies[command.verb].keep(caller, idempotency, JSON.stringify(view), at);
+      if (idempotency) desk.replies.keep(command.verb, caller, idempotency, JSON.stringify(view), at);
       return view;
     },
     stop: stopAll,
     lapse: (desk, book, at) => {
       let lapsed = 0;
       for (const id of desk.holds.expired(at, lapsesMax)) {
-        const next = desk.append.next();
         try {
-          lapse(desk, book, id, at);
+          desk.atomically(() => lapseOne(desk, book, id, at));
           lapsed++;
         } catch (error) {
-          if (isDatabaseFailure(error)) throw error;
-          desk.renew(next);
+          if (desk.isFatal(error)) throw error;
           warn(`a hold can't lapse: ${error instanceof Error ? error.message : String(error)}`);
         }
       }
-      forget.run(at - replyKeptMicros);
+      desk.replies.forget(at - replyKeptMicros);
       return lapsed;
     },
   };

@@ -1,5 +1,4 @@
 /** What changes accounts without a decision: reported usage, grants, corrections; each with its entry, in one act. */
-import type { Database } from "better-sqlite3";
 import type {
   AccountView,
   AdjustCommand,
@@ -16,30 +15,35 @@ import { Problem } from "../../kit/problem.ts";
 import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import { accountViewOf } from "./account-views.ts";
 import type { Move, NamedMove } from "./accounts.ts";
-import type { Desk } from "./desk.ts";
+import { applyMoves, type Desk } from "./desk.ts";
 import type { Book } from "./hold-acts.ts";
-import { createReplies, type Replies } from "./replies.ts";
+import type { Endpoint } from "./replies.ts";
 import type { Budget } from "../../budget/budget.ts";
 import { countedFrom, periodAt } from "../../budget/window.ts";
 
-export type AccountActs = {
-  report: (desk: Desk, command: UsageCommand) => UsageView;
-  grant: (desk: Desk, book: Book, command: GrantCommand) => Grant;
-  adjust: (desk: Desk, book: Book, command: AdjustCommand) => AccountView;
+/** Usage that was reported, by the source and the id it gave. */
+export type UsageEvents = {
+  find: (source: string, event: string) => { fingerprint: string; answer: string } | undefined;
+  insert: (source: string, event: string, kept: { fingerprint: string; answer: string }) => void;
 };
 
 const mismatch = (field: string, what: string): Problem =>
   new Problem("idempotency_mismatch", `the ${what} was used for another request`, { field });
 
 /** Answers a retry under its key; otherwise acts, and keeps the answer. */
-const keyed = <T>(replies: Replies, { caller, idempotency, at }: Commanded, act: () => T): T => {
-  const known = idempotency && replies.find(caller, idempotency.key);
+const keyed = <T>(
+  { replies }: Desk,
+  endpoint: Endpoint,
+  { caller, idempotency, at }: Commanded,
+  act: () => T,
+): T => {
+  const known = idempotency && replies.find(endpoint, caller, idempotency.key);
   if (known) {
     if (known.fingerprint !== idempotency.fingerprint) throw mismatch("idempotency-key", "idempotency key");
     return JSON.parse(known.answer) as T;
   }
   const answer = act();
-  if (idempotency) replies.keep(caller, idempotency, JSON.stringify(answer), at);
+  if (idempotency) replies.keep(endpoint, caller, idempotency, JSON.stringify(answer), at);
   return answer;
 };
 
@@ -62,15 +66,14 @@ const append = (desk: Desk, { id, at, caller }: Commanded, entry: Entry): number
     agents: entry.agents,
   });
 
-type Event = { fingerprint: string; answer: string };
-
 /** Usage on the accounts of its demand: used at once, whatever the limits. What was consumed was consumed. */
 const debit = (desk: Desk, command: UsageCommand): UsageView => {
   const { source, event, demand, whose, agents, at } = command;
   const amounts = demand?.amounts ?? {};
   const runs = whose.run === undefined ? [] : desk.runs.lineage(whose.run);
   const loaded = demand ? desk.accounts.load(demand.touches, runs, at) : [];
-  const moves = desk.apply(
+  const moves = applyMoves(
+    desk,
     loaded.map(({ row, start, unit, amount }) => ({
       row,
       start,
@@ -101,43 +104,36 @@ const debit = (desk: Desk, command: UsageCommand): UsageView => {
   return { source, id: event, amounts, duplicate: false };
 };
 
-const reporter = (db: Database): AccountActs["report"] => {
-  const find = db.prepare<[string, string], Event>(
-    "select fingerprint, answer from usage_event where source = ? and id = ?",
-  );
-  const insert = db.prepare("insert into usage_event (source, id, fingerprint, answer) values (?, ?, ?, ?)");
-  return (desk, command) => {
-    const { source, event, fingerprint } = command;
-    const known = find.get(source, event);
-    if (known) {
-      if (known.fingerprint !== fingerprint) throw mismatch("id", "id");
-      return { ...(JSON.parse(known.answer) as UsageView), duplicate: true };
-    }
-    const view = debit(desk, command);
-    insert.run(source, event, fingerprint, JSON.stringify(view));
-    return view;
-  };
+/** Takes usage in; the same event counts once. */
+export const reportUsage = (desk: Desk, command: UsageCommand): UsageView => {
+  const { source, event, fingerprint } = command;
+  const known = desk.events.find(source, event);
+  if (known) {
+    if (known.fingerprint !== fingerprint) throw mismatch("id", "id");
+    return { ...(JSON.parse(known.answer) as UsageView), duplicate: true };
+  }
+  const view = debit(desk, command);
+  desk.events.insert(source, event, { fingerprint, answer: JSON.stringify(view) });
+  return view;
 };
 
-const granter = (db: Database): AccountActs["grant"] => {
-  const replies = createReplies(db, "grant");
-  return (desk, book, command) =>
-    keyed(replies, command, () => {
-      const { id, at, caller, budget, account, amount, from, until, reason } = command;
-      budgetOf(book, budget);
-      desk.accounts.open(budget, account);
-      const grant: Grant = { id, at, by: caller, budget, account, amount, from, until, reason };
-      desk.accounts.grant(grant);
-      append(desk, command, {
-        kind: "budget.grant",
-        facts: { budget, amount, from, until },
-        detail: { account, reason },
-        moves: [],
-        agents: [],
-      });
-      return grant;
+/** Adds to an account's limit for a time. */
+export const grantAct = (desk: Desk, book: Book, command: GrantCommand): Grant =>
+  keyed(desk, "grant", command, () => {
+    const { id, at, caller, budget, account, amount, from, until, reason } = command;
+    budgetOf(book, budget);
+    desk.accounts.open(budget, account);
+    const grant: Grant = { id, at, by: caller, budget, account, amount, from, until, reason };
+    desk.accounts.grant(grant);
+    append(desk, command, {
+      kind: "budget.grant",
+      facts: { budget, amount, from, until },
+      detail: { account, reason },
+      moves: [],
+      agents: [],
     });
-};
+    return grant;
+  });
 
 /** More windows than this no entry tells of. */
 const correctedMax = 48;
@@ -168,34 +164,26 @@ const correction = (desk: Desk, { window }: Budget, row: number, amount: number,
   return moves;
 };
 
-const adjuster = (db: Database): AccountActs["adjust"] => {
-  const replies = createReplies(db, "adjust");
-  return (desk, book, command) =>
-    keyed(replies, command, () => {
-      const { at, budget: name, account, unit, amount, reason } = command;
-      const budget = budgetOf(book, name);
-      if (unit !== budget.unit)
-        throw new Problem("invalid_request", `\`${name}\` counts \`${budget.unit}\``, { field: "unit" });
-      const row = desk.accounts.find(name, account);
-      if (row === undefined)
-        throw new Problem("not_found", `\`${name}\` has no account \`${account}\``, { field: "account" });
-      const { used } = accountViewOf(desk.accounts, budget, account, row, at);
-      if (used + amount < 0 || !Number.isSafeInteger(used + amount))
-        throw new Problem("conflict", `${used} are used, so ${amount} can't be added`, { field: "amount" });
-      const moves = desk.apply(correction(desk, budget, row, amount, at));
-      append(desk, command, {
-        kind: "budget.adjust",
-        facts: { budget: name, unit, amount },
-        detail: { account, reason },
-        moves,
-        agents: [],
-      });
-      return accountViewOf(desk.accounts, budget, account, row, at);
+/** Corrects what an account has used. */
+export const adjustAct = (desk: Desk, book: Book, command: AdjustCommand): AccountView =>
+  keyed(desk, "adjust", command, () => {
+    const { at, budget: name, account, unit, amount, reason } = command;
+    const budget = budgetOf(book, name);
+    if (unit !== budget.unit)
+      throw new Problem("invalid_request", `\`${name}\` counts \`${budget.unit}\``, { field: "unit" });
+    const row = desk.accounts.find(name, account);
+    if (row === undefined)
+      throw new Problem("not_found", `\`${name}\` has no account \`${account}\``, { field: "account" });
+    const { used } = accountViewOf(desk.accounts, budget, account, row, at);
+    if (used + amount < 0 || !Number.isSafeInteger(used + amount))
+      throw new Problem("conflict", `${used} are used, so ${amount} can't be added`, { field: "amount" });
+    const moves = applyMoves(desk, correction(desk, budget, row, amount, at));
+    append(desk, command, {
+      kind: "budget.adjust",
+      facts: { budget: name, unit, amount },
+      detail: { account, reason },
+      moves,
+      agents: [],
     });
-};
-
-export const createAccountActs = (db: Database): AccountActs => ({
-  report: reporter(db),
-  grant: granter(db),
-  adjust: adjuster(db),
-});
+    return accountViewOf(desk.accounts, budget, account, row, at);
+  });

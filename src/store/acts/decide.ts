@@ -1,5 +1,4 @@
 /** The decision as an act: judged, admitted, debited and recorded in one go, inside one transaction. */
-import type { Database } from "better-sqlite3";
 import type { Admission } from "../../budget/admit.ts";
 import type { Balance, Consumption, Demand } from "../../budget/budget.ts";
 import { countedUnits } from "../../budget/budget.ts";
@@ -11,13 +10,11 @@ import type { Act, Bound } from "../../decision/store.ts";
 import { accountsMax } from "../../budget/account.ts";
 import type { Loaded, NamedMove } from "./accounts.ts";
 import { keyRefusal } from "./agent-keys.ts";
-import { type Contain, createContain } from "./contain.ts";
+import { contain } from "./contain.ts";
 import { delegationRefusal } from "./delegations.ts";
 import { agentIds, killRefusal } from "./kills.ts";
-import type { Desk } from "./desk.ts";
-import { isDatabaseFailure } from "./failure.ts";
+import { applyMoves, type Desk } from "./desk.ts";
 import { holdId } from "./holds.ts";
-import { createReplies, type Replies } from "./replies.ts";
 import { runawayFound, runFound } from "./run-rules.ts";
 import type { Crossing } from "./told.ts";
 
@@ -58,7 +55,7 @@ const debit = (
     if (as === "use") used[unit] = amount;
     return { row, start, used: as === "use" ? amount : 0, held: as === "hold" ? amount : 0 };
   });
-  const named = desk.apply(moves);
+  const named = applyMoves(desk, moves);
   const keyed = facts.idempotency !== undefined && demand !== undefined;
   const consumption: Omit<Consumption, "budgets"> = { estimated };
   if (demand && (demand.holds || keyed)) {
@@ -205,7 +202,7 @@ type Write = (desk: Desk, facts: Facts, body: string, outcome: Judged) => Decide
 
 /** Writes what was decided, and keeps the answer where a retry may ask for it. */
 const writer =
-  (replies: Replies, contain: Contain, bound: Bound): Write =>
+  (bound: Bound): Write =>
   (desk, facts, body, { verdict, moves, replayOf, used, ranAway = false }) => {
     const { recorder } = bound;
     const engine = verdict.engine ?? bound.engine;
@@ -227,7 +224,8 @@ const writer =
     const decided: Decided = { id: facts.id, index, verdict, ...replayed };
     const { idempotency } = facts;
     if (idempotency && replayOf === undefined && !facts.dryRun)
-      replies.keep(
+      desk.replies.keep(
+        "evaluation",
         facts.caller,
         idempotency,
         JSON.stringify({ ...decided, verdict: recorder?.verdict(verdict) ?? verdict }),
@@ -276,14 +274,14 @@ type DecideOne = (desk: Desk, body: string) => Decided;
 
 /** What throws in a judgement denies its question alone; what the database throws fails the commit. */
 const deciderOfOne = (
-  db: Database,
   bound: Bound,
-  { replies, write, warn }: { replies: Replies; write: Write; warn: (warning: string) => void },
+  { write, warn }: { write: Write; warn: (warning: string) => void },
 ): DecideOne => {
   const answer = (desk: Desk, asked: string): Decided => {
     const { facts, body } = asStands(desk, bound, asked);
     const { idempotency, caller } = facts;
-    const known = idempotency && !facts.dryRun ? replies.find(caller, idempotency.key) : undefined;
+    const known =
+      idempotency && !facts.dryRun ? desk.replies.find("evaluation", caller, idempotency.key) : undefined;
     if (!known) return write(desk, facts, body, judgeFresh(desk, bound, facts));
     if (known.fingerprint !== idempotency?.fingerprint) {
       const detail = "the idempotency key was used for another question";
@@ -292,15 +290,12 @@ const deciderOfOne = (
     const first = JSON.parse(known.answer) as Extract<Decided, { verdict: Verdict }>;
     return write(desk, facts, body, replay(desk, bound, facts, first));
   };
-  const attempt = db.transaction(answer);
   return (desk, body) => {
-    const next = desk.append.next();
     try {
-      return attempt(desk, body);
+      return desk.atomically(() => answer(desk, body));
     } catch (error) {
-      if (isDatabaseFailure(error)) throw error;
+      if (desk.isFatal(error)) throw error;
       warn(faultOf(bound, error));
-      desk.renew(next);
       const verdict = denialOf("policy_error", "the judgement failed");
       return write(desk, withoutKey(readFacts(body)), body, { verdict, ...nothing });
     }
@@ -308,10 +303,9 @@ const deciderOfOne = (
 };
 
 /** A decider. `warn` hears of judgements that threw: each denied its own question. */
-export const createDecide = (db: Database, bound: Bound, warn: (warning: string) => void): Decide => {
-  const replies = createReplies(db, "evaluation");
-  const write = writer(replies, createContain(db), bound);
-  const decideOne = deciderOfOne(db, bound, { replies, write, warn });
+export const createDecide = (bound: Bound, warn: (warning: string) => void): Decide => {
+  const write = writer(bound);
+  const decideOne = deciderOfOne(bound, { write, warn });
 
   const decideAll = (desk: Desk, { facts, until }: Act): Decided[] => {
     const decided: Decided[] = [];
@@ -324,22 +318,20 @@ export const createDecide = (db: Database, bound: Bound, warn: (warning: string)
     return decided;
   };
 
-  const trial = db.transaction((desk: Desk, act: Act): Decided[] => {
+  const trial = (desk: Desk, act: Act): Decided[] => {
     const decided = decideAll(desk, act);
     const judged = decided.map(judgedIn);
     if (act.allOrNothing === "spoilt" || judged.some(({ verdict }) => !verdict.decision))
       throw new Spoilt(judged);
     return decided;
-  });
+  };
 
   return (desk, act) => {
     if (act.allOrNothing === undefined) return decideAll(desk, act);
-    const next = desk.append.next();
     try {
-      return trial(desk, act);
+      return desk.atomically(() => trial(desk, act));
     } catch (error) {
       if (!(error instanceof Spoilt)) throw error;
-      desk.renew(next);
       return error.judged.map(({ verdict, ...rest }, position) => {
         const { facts, body } = asStands(desk, bound, act.facts[position]!);
         const denial = verdict.decision

@@ -1,0 +1,89 @@
+/** Appends entries: the next index, the links of its chains, leaf, detail and index rows, inside an act. */
+import type { Pseudonyms } from "../../decision/record.ts";
+import type { Micros } from "../../kit/clock.ts";
+import type { JsonObject } from "../../kit/json.ts";
+import { freshBytes } from "../../kit/random.ts";
+import { detailCommitment, leafBytesMax, leafHash, leafOf, nameFits } from "../../ledger/entry.ts";
+import type { EntryKind } from "../../ledger/entry-kinds.ts";
+import { chainLinks, extendChains, type HeadRows } from "./chains.ts";
+
+export type NewEntry = {
+  id: string;
+  at: Micros;
+  kind: EntryKind;
+  /** The record for good: without personal data, but with the commitment to the detail. */
+  record: (pseudonyms: Pseudonyms, detail: string) => JsonObject;
+  /** The detail, which an erasure may delete. */
+  body: string;
+  /** Registered agents, by pseudonym where their type is personal, and flagged labels: each has a chain of its own. */
+  agents: readonly string[];
+  labels?: readonly string[];
+  denied?: boolean;
+};
+
+export type Append = {
+  /** Appends an entry and gives its index. */
+  entry: (entry: NewEntry) => number;
+  /** The index of the next one. */
+  next: () => number;
+  names: Pseudonyms;
+};
+
+/** An entry as a store keeps it; all but `leaf`, `salt` and `body` can be derived from the leaf. */
+export type EntryRow = {
+  index: number;
+  id: string;
+  at: Micros;
+  kind: EntryKind;
+  leaf: Uint8Array;
+  hash: Uint8Array;
+  resource: string | null;
+  denied: boolean;
+  salt: Uint8Array;
+  body: string;
+  /** Everyone it concerns as an agent. */
+  agents: readonly string[];
+};
+
+/** What a store keeps of entries. */
+export type EntryRows = { insert: (entry: EntryRow) => void; heads: HeadRows; names: Pseudonyms };
+
+/** A chain's key has bounds, as a leaf has; a longer name goes by its digest. */
+export const chainName = (name: string): string =>
+  nameFits(name) ? name : leafHash(Buffer.from(name, "utf8")).toString("hex");
+
+type Ref = { p?: string; type?: string; id?: string };
+
+const nameOf = ({ p, type, id }: Ref): string => p ?? `${type}::${id}`;
+
+/** Appends from the index `from` on. */
+export const createAppend = ({ insert, heads, names }: EntryRows, from: number): Append => {
+  let next = from;
+  const entry: Append["entry"] = ({ id, at, kind, record, body, agents, labels = [], denied = false }) => {
+    const index = next++;
+    const salt = freshBytes(16);
+    const rec = record(names, detailCommitment(salt, body));
+    const keys = [
+      ...agents.map((agent) => `agent:${chainName(agent)}`),
+      ...labels.map((label) => `label:${chainName(label)}`),
+    ];
+    const leaf = leafOf(chainLinks(heads, keys), rec);
+    if (leaf.length > leafBytesMax)
+      throw new Error(`an entry of ${leaf.length} bytes exceeds ${leafBytesMax}`);
+    const hash = leafHash(leaf);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `recordOf`
+    const named = rec["resource"] as Ref | undefined;
+    const resource = named ? nameOf(named) : null;
+    insert({ index, id, at, kind, leaf, hash, resource, denied, salt, body, agents: actingIn(rec, agents) });
+    extendChains(heads, keys, hash);
+    return index;
+  };
+  return { entry, next: () => next, names };
+};
+
+/** Everyone an entry concerns as an agent, by id or, where the record has one, by pseudonym. */
+const actingIn = (rec: JsonObject, agents: readonly string[]): string[] => {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `recordOf`
+  const actors = (rec["actors"] ?? []) as Ref[];
+  return [...new Set([...agents, ...actors.map(({ p, id }) => p ?? id ?? "")])];
+};
