@@ -37,7 +37,7 @@ const rooms: Record<string, readonly string[]> = {
       ],
     ]),
   ),
-  "store/suite": ["kit", ...domain, "decision"],
+  "store/suite": ["kit", ...domain, "decision", "store/acts"],
   http: ["kit", "authzen", "decision", "telemetry", ...domain],
   client: ["kit", "authzen"],
   cli: ["kit", "config", "client", "conformance", "app", ...domain],

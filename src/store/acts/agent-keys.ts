@@ -27,7 +27,10 @@ export const keyStanding = (
 };
 
 /** What stands against a question because of the key it bears: read in the act, so that a revocation holds at once. */
-export const keyRefusal = (rows: AgentKeyRows, { agentKey, at }: Facts): Refusal | undefined => {
+export const keyRefusal = (
+  rows: Pick<AgentKeyRows, "find">,
+  { agentKey, at }: Facts,
+): Refusal | undefined => {
   if (!agentKey) return undefined;
   const key = rows.find(agentKey.hash);
   const standing = keyStanding(key, at);

@@ -24,10 +24,10 @@ export type Desk = {
   accounts: Accounts;
   holds: Holds;
   runs: Runs;
-  agents: AgentRows;
-  agentKeys: AgentKeyRows;
-  kills: Kills;
-  delegations: Delegations;
+  agents: Omit<AgentRows, "kept">;
+  agentKeys: Omit<AgentKeyRows, "list">;
+  kills: Omit<Kills, "list">;
+  delegations: Omit<Delegations, "list">;
   told: Told;
   replies: Replies;
   denials: Denials;

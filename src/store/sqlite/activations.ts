@@ -9,7 +9,8 @@ import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import type { Activated, Activation, ActivationVerb, Standing } from "../../policy/store.ts";
-import { type BookFault, keepBook } from "./book.ts";
+import type { BookFault } from "../acts/book.ts";
+import { keepBook } from "./book.ts";
 import { type ContentsChange, keepFirst, takeContents } from "./contents.ts";
 import type { Desk } from "./desk.ts";
 

@@ -9,7 +9,8 @@ import type { Budget } from "../../budget/budget.ts";
 import type { HoldView } from "../../budget/store.ts";
 import { createAccountViews } from "./account-views.ts";
 import { createAccounts } from "./accounts.ts";
-import { type Ask, budgetOf, type Counter, hour, minute, openCounter } from "./budgets.test-parts.ts";
+import { type Ask, budgetOf, hour, minute } from "../suite/questions.ts";
+import { type Counter, openCounter } from "./budgets.test-parts.ts";
 
 const lifetime = { kind: "lifetime" } as const;
 const budgets: Budget[] = [

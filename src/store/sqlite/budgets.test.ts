@@ -9,16 +9,8 @@ import type { Price, PriceCatalogue } from "../../budget/prices.ts";
 
 import type { RunawayRules } from "../../budget/runaway.ts";
 import { uuidv7 } from "../../kit/id.ts";
-import {
-  type Ask,
-  budgetOf,
-  type Counter,
-  day,
-  hour,
-  minute,
-  openCounter,
-  second,
-} from "./budgets.test-parts.ts";
+import { type Ask, budgetOf, day, hour, minute, second } from "../suite/questions.ts";
+import { type Counter, openCounter } from "./budgets.test-parts.ts";
 
 const opened: Counter[] = [];
 const counterOf = (...budgets: Budget[]): Counter => {

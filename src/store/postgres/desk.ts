@@ -1,0 +1,71 @@
+/** What acts work with, on the working set of one commit. */
+import { type Alert, alertText } from "../../alert/alert.ts";
+import { createAppend } from "../acts/append.ts";
+import type { Desk } from "../acts/desk.ts";
+import type { Replies } from "../acts/replies.ts";
+import { createRuns } from "../acts/runs.ts";
+import { createTold } from "../acts/told.ts";
+import { createAccounts } from "./accounts.ts";
+import { agentKeyRows } from "./agent-keys.ts";
+import { agentRows } from "./agents.ts";
+import { entryRows } from "./append.ts";
+import { denialRows } from "./contain.ts";
+import { createDelegations } from "./delegations.ts";
+import { createHolds } from "./holds.ts";
+import { createKills } from "./kills.ts";
+import { createReplies } from "./replies.ts";
+import { runRows } from "./runs.ts";
+import { toldRows } from "./told.ts";
+import { usageEvents } from "./usage-events.ts";
+import type { WorkingSet } from "./working-set.ts";
+
+/** An alert that is there already is not told again. */
+const teller =
+  (set: WorkingSet) =>
+  (alert: Alert): void => {
+    const known = set.rows<{ id: string }>("alert", "alert", [alert.id], ({ id }) => id === alert.id);
+    if (known.length === 0) set.put("alert", { id: alert.id, at: alert.at, body: alertText(alert) });
+  };
+
+/** `minted` are the new pseudonyms of a commit. */
+export const createDesk = (
+  set: WorkingSet,
+  { minted, sweep }: { minted: Map<string, string>; sweep: Replies["forget"] },
+): Desk => {
+  const entries = entryRows(set, minted);
+  const runs = createRuns(runRows(set));
+  const [state] = set.ask("state");
+  const desk: Desk = {
+    append: createAppend(entries, Number(state?.["next"] ?? 0)),
+    accounts: createAccounts(set),
+    holds: createHolds(set, runs.lineage),
+    runs,
+    agents: agentRows(set),
+    agentKeys: agentKeyRows(set),
+    kills: createKills(set),
+    delegations: createDelegations(set),
+    told: createTold(toldRows(set), teller(set)),
+    replies: createReplies(set, sweep),
+    denials: denialRows(set),
+    events: usageEvents(set),
+    consumed: (idx, at, used, { user, ...whose }) => {
+      const { agent, team, org, run, model, tool } = whose;
+      const parts = { agent, person: user, team, org, run, model, tool };
+      const named = Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part ?? null]));
+      for (const [unit, amount] of Object.entries(used))
+        if (amount !== 0) set.put("consumption", { idx, unit, at, amount, ...named });
+    },
+    atomically: (act) => {
+      const next = desk.append.next();
+      try {
+        return set.atomically(act);
+      } catch (error) {
+        desk.append = createAppend(entries, next);
+        throw error;
+      }
+    },
+    // Nothing is asked of the database while acts are done.
+    isFatal: () => false,
+  };
+  return desk;
+};

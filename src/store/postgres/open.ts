@@ -1,0 +1,67 @@
+/** Connections to the database: each with limits of time, so that no question waits for ever. */
+import { type default as pg, Pool } from "pg";
+import { Problem } from "../../kit/problem.ts";
+import { migrate } from "./schema.ts";
+
+/** How long anything may take; over it nothing was decided. */
+export type Limits = { statementMs: number; lockMs: number; connectMs: number; connectionsMax: number };
+
+const usualLimits: Limits = { statementMs: 10_000, lockMs: 5000, connectMs: 5000, connectionsMax: 8 };
+
+/**
+ * Opens a pool and brings the tables to the newest version. TLS is as the URL says (`sslmode=verify-full`). `warn` hears of
+ * connections that broke while nobody used them.
+ * @throws Problem `not_ready` when the database can't be used
+ */
+export const openPool = async (
+  url: string,
+  warn: (warning: string) => void,
+  limits: Limits = usualLimits,
+): Promise<pg.Pool> => {
+  const pool = new Pool({
+    connectionString: url,
+    application_name: "remit",
+    max: limits.connectionsMax,
+    connectionTimeoutMillis: limits.connectMs,
+    statement_timeout: limits.statementMs,
+    lock_timeout: limits.lockMs,
+    idle_in_transaction_session_timeout: limits.statementMs,
+    // The server's own limits don't end a wait for a server that is gone.
+    query_timeout: limits.statementMs + 1000,
+  });
+  pool.on("error", (error) => warn(`a connection to the database broke: ${error.message}`));
+  try {
+    const client = await pool.connect();
+    try {
+      await migrate(client);
+    } finally {
+      client.release();
+    }
+  } catch (cause) {
+    await pool.end();
+    if (cause instanceof Problem) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Problem("not_ready", `the database can't be used: ${why}`, { cause });
+  }
+  return pool;
+};
+
+/** Runs `act` in a transaction whose commit is durable, with statements that each see what was committed before. */
+export const transaction = async <T>(
+  pool: pg.Pool,
+  first: string,
+  act: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> => {
+  const client = await pool.connect();
+  try {
+    await client.query(`begin isolation level read committed; set local synchronous_commit = on; ${first}`);
+    const value = await act(client);
+    await client.query("commit");
+    client.release();
+    return value;
+  } catch (error) {
+    // What it was in the middle of is not known: it is closed, which rolls back.
+    client.release(true);
+    throw error;
+  }
+};

@@ -1,0 +1,91 @@
+/** Rows between memory and the database: all that acts want in one statement, all that they changed in another. */
+import type { ClientBase } from "pg";
+import { type Column, queries, type QueryName, type Row, type TableName, tables } from "./tables.ts";
+import { type Change, type Fetched, type Want, wantKey } from "./working-set.ts";
+
+/** Text of the database holds no U+0000, which ids of clients may: it goes as two characters that no other text becomes. */
+const [nul, mark] = ["\u0000", "\u0001"];
+const packed = (text: string): string => text.replaceAll(mark, `${mark}b`).replaceAll(nul, `${mark}a`);
+const unpacked = (text: string): string => text.replaceAll(`${mark}a`, nul).replaceAll(`${mark}b`, mark);
+
+const jsonOf = (value: unknown): string =>
+  JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? packed(part) : part));
+
+const rowOf = (row: Row): Row =>
+  Object.fromEntries(
+    Object.entries(row).map(([column, value]) => [
+      column,
+      typeof value === "string" ? unpacked(value) : value,
+    ]),
+  );
+
+/** Bytes as the database's JSON holds them. */
+export const hexOf = (bytes: Uint8Array): string => `\\x${Buffer.from(bytes).toString("hex")}`;
+
+/** Bytes from its JSON. */
+export const bytesOf = (hex: string): Buffer => Buffer.from(hex.slice(2), "hex");
+
+/** Fetches what is wanted, in one statement, into `fetched`. */
+export const fetchRows = async (
+  client: Pick<ClientBase, "query">,
+  wants: readonly Want[],
+  fetched: Fetched,
+): Promise<void> => {
+  if (wants.length === 0) return;
+  const byQuery = new Map<QueryName, Want[]>();
+  for (const want of wants) byQuery.set(want.query, [...(byQuery.get(want.query) ?? []), want]);
+  const groups = [...byQuery];
+  const text = groups
+    .map(
+      ([query], position) =>
+        `select '${query}' as query, w.n::int as n,
+           (select coalesce(jsonb_agg(to_jsonb(r)), '[]') from (${queries[query].sql}) r) as rows
+         from jsonb_array_elements($${position + 1}::jsonb) with ordinality as w(p, n)`,
+    )
+    .join(" union all ");
+  const { rows: answers } = await client.query<{ query: QueryName; n: number; rows: Row[] }>(
+    text,
+    groups.map(([, group]) => jsonOf(group.map(({ of }) => of))),
+  );
+  for (const { query, n, rows } of answers) {
+    const want = byQuery.get(query)![n - 1]!;
+    fetched.set(wantKey(want), { want, rows: rows.map(rowOf) });
+  }
+};
+
+const typed = (columns: Readonly<Record<string, Column>>): string =>
+  Object.entries(columns)
+    .map(([column, type]) => `${column} ${type}`)
+    .join(", ");
+
+const insertOf = (table: TableName, parameter: number): string => {
+  const { key, columns, fixed } = tables[table];
+  const names = Object.keys(columns);
+  const others = names.filter((column) => !key.includes(column));
+  const conflict = fixed
+    ? ""
+    : ` on conflict (${key.join(", ")}) do update set ${others.map((name) => `${name} = excluded.${name}`).join(", ")}`;
+  return `insert into ${table} (${names.join(", ")})
+    select ${names.join(", ")} from jsonb_to_recordset($${parameter}::jsonb) as t(${typed(columns)})${conflict}`;
+};
+
+const deleteOf = (table: TableName, parameter: number): string => {
+  const { key, columns } = tables[table];
+  const match = key.map((column) => `d.${column} = t.${column}`).join(" and ");
+  return `delete from ${table} d using jsonb_to_recordset($${parameter}::jsonb) as t(${typed(columns)}) where ${match}`;
+};
+
+/** Writes what was changed, in one statement. */
+export const writeRows = async (
+  client: Pick<ClientBase, "query">,
+  changes: readonly Change[],
+): Promise<void> => {
+  const parts: string[] = [];
+  const values: string[] = [];
+  for (const { table, puts, removes } of changes) {
+    if (puts.length > 0) parts.push(insertOf(table, values.push(jsonOf(puts))));
+    if (removes.length > 0) parts.push(deleteOf(table, values.push(jsonOf(removes))));
+  }
+  if (parts.length === 0) return;
+  await client.query(`with ${parts.map((part, n) => `w${n} as (${part})`).join(", ")} select 1`, values);
+};

@@ -1,0 +1,127 @@
+/** The tables in PostgreSQL, by version. They are brought forward by one process at a time; others go on meanwhile. */
+import type { Client } from "pg";
+import { Problem } from "../../kit/problem.ts";
+
+/** Each step leads from the version of its position to the next. */
+const steps: readonly string[] = [
+  `
+  create table entry (
+    idx bigint primary key,
+    id text not null unique,
+    at bigint not null,
+    kind text not null,
+    -- The exact bytes that the leaf hash covers; every other column can be derived from them.
+    leaf bytea not null,
+    leaf_hash bytea not null,
+    resource text,
+    denied boolean not null
+  );
+  create index entry_at on entry (at);
+  create function refuse() returns trigger language plpgsql as
+    $$ begin raise exception 'entries are append-only'; end $$;
+  create trigger entry_fixed before update or delete on entry for each row execute function refuse();
+  create trigger entry_kept before truncate on entry for each statement execute function refuse();
+
+  create table entry_agent (agent text not null, idx bigint not null, primary key (agent, idx));
+  -- What was asked and what was known: needed to judge again, deleted by an erasure.
+  create table detail (idx bigint primary key, salt bytea not null, body text not null);
+  create table pseudonym (
+    name text primary key, kind text not null, type text not null, id text not null, unique (kind, type, id));
+  create table chain_head (key text primary key, count bigint not null, leaf_hash bytea not null);
+
+  -- What a budget counts can't change under its id: balances would mean something else.
+  create table budget (id text primary key, unit text not null, per text not null, span text not null);
+  create table account (
+    id bigint primary key, budget text not null, name text not null, unique (budget, name));
+  -- One window of an account: there is nothing to reset, the next window is another row.
+  create table period (
+    account bigint not null, start bigint not null, used bigint not null, held bigint not null,
+    primary key (account, start));
+  create table budget_grant (
+    id text primary key, budget text not null, account text not null, amount bigint not null,
+    from_at bigint not null, until_at bigint not null, granted_by text not null, reason text not null,
+    at bigint not null);
+  create index grant_account on budget_grant (budget, account);
+  create table hold (
+    id text primary key, decision text not null, caller text not null,
+    state text not null check (state in ('open', 'settled', 'released', 'lapsed')),
+    created_at bigint not null, expires_at bigint not null, run text, agent text,
+    -- JSON: the agents of the chain; and the whole hold.
+    agents text not null, body text not null);
+  create index hold_expiry on hold (expires_at) where state = 'open';
+  create index hold_decision on hold (decision);
+  create index hold_run on hold (run) where state = 'open';
+  -- The answer to what was asked under a key, so that a retry counts once.
+  create table idempotency (
+    caller text not null, endpoint text not null, key text not null, fingerprint text not null,
+    answer text not null, at bigint not null, primary key (caller, endpoint, key));
+  create index idempotency_at on idempotency (at);
+  create table run (
+    id text primary key, caller text not null, agent text not null, parent text,
+    started_at bigint not null, depth bigint not null, calls bigint not null, usd_micros bigint not null);
+  create index run_parent on run (parent, started_at) where parent is not null;
+  create index run_agent on run (agent, started_at);
+  create table recent_question (
+    run text not null, n bigint not null, at bigint not null, fingerprint text not null, primary key (run, n));
+  create table usage_event (
+    source text not null, id text not null, fingerprint text not null, answer text not null,
+    primary key (source, id));
+  create table consumption (
+    idx bigint not null, unit text not null, at bigint not null, amount bigint not null,
+    agent text, person text, team text, org text, run text, model text, tool text, primary key (idx, unit));
+  create table burn (
+    account bigint not null, minute bigint not null, used bigint not null, primary key (account, minute));
+  create table told (
+    account bigint not null, start bigint not null, threshold text not null, limit_then bigint not null,
+    primary key (account, start, threshold, limit_then));
+  create table alert (id text primary key, at bigint not null, body text not null);
+
+  create table agent (
+    id text primary key, body text not null, expires_at bigint, created_at bigint not null,
+    created_by text not null);
+  create table agent_status (
+    agent text primary key,
+    status text not null check (status in ('requested', 'active', 'suspended', 'revoked')),
+    reason text not null, said_by text not null, at bigint not null);
+  create table agent_key (id text primary key, agent text not null, hash text not null unique, body text not null);
+  create index agent_key_agent on agent_key (agent);
+  create table kill (id text primary key, at bigint not null, lifted boolean not null, body text not null);
+  create index kill_standing on kill (at) where not lifted;
+  create table delegation (
+    id text primary key, delegate text not null, origin text, revoked boolean not null, body text not null);
+  create index delegation_delegate on delegation (delegate);
+  create index delegation_origin on delegation (origin) where origin is not null;
+  create table agent_denial (
+    agent text not null, decision text not null, at bigint not null, kind bigint not null,
+    primary key (agent, decision));
+
+  -- Hashes of the tree, 256 to a tile; tiles of level 0 are kept when they are full, others as they grow.
+  create table tile (level int not null, idx bigint not null, hashes bytea not null, primary key (level, idx));
+  create table checkpoint (size bigint primary key, root bytea not null, note text not null, at bigint not null);
+  `,
+];
+
+/** What the database's advisory locks are for. */
+export const locks = { migrate: 0x72656d69, order: 0x72656d6a, tree: 0x72656d6b } as const;
+
+/** Brings the tables to the newest version. @throws Problem when they are of a later one */
+export const migrate = async (client: Pick<Client, "query">): Promise<void> => {
+  await client.query(`begin; select pg_advisory_xact_lock(${locks.migrate})`);
+  try {
+    await client.query("create table if not exists schema_version (version int not null)");
+    const { rows } = await client.query<{ version: number }>("select version from schema_version");
+    const version = rows[0]?.version ?? 0;
+    if (version > steps.length)
+      throw new Problem(
+        "not_ready",
+        `the ledger is of version ${version}, this service knows ${steps.length}: upgrade the service`,
+      );
+    for (const step of steps.slice(version)) await client.query(step);
+    await client.query("delete from schema_version");
+    await client.query("insert into schema_version values ($1)", [steps.length]);
+    await client.query("commit");
+  } catch (error) {
+    await client.query("rollback").catch(() => undefined);
+    throw error;
+  }
+};

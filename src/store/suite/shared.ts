@@ -1,0 +1,83 @@
+/** What a store that several processes share must do: they are one ledger. */
+import { expect, test } from "vitest";
+import { type Ask, budgetOf } from "./questions.ts";
+import { type Asker, type Backend, createWorld, valueOf, type World } from "./store.ts";
+
+const usd = (amount: number): Ask => ({ amounts: { usd_micros: amount } });
+
+const askers = (world: World, count: number): Promise<Asker[]> =>
+  Promise.all(Array.from({ length: count }, () => world.asker()));
+
+/** The tests of sharing, for a store that can be. */
+export const testSharing = (backend: Backend): void => {
+  test("however many ask by however many ways at once, nothing is overspent and no entry is missing", async () => {
+    const world = await createWorld(backend, [
+      budgetOf("agent-usd", { limit: 400 }),
+      budgetOf("all-usd", { limit: 1000, per: [] }),
+    ]);
+    try {
+      const four = await askers(world, 4);
+      const answers = await Promise.all(
+        Array.from({ length: 200 }, (_, n) =>
+          four[n % 4]!.ask({ ...usd(10), values: { agent: [`agent-${n % 3}`] } }),
+        ),
+      );
+      const permitted = answers.filter(({ decision }) => decision);
+      // All agents together may have 100, each of three 40.
+      expect(permitted).toHaveLength(100);
+      await Promise.all(permitted.map(({ hold }, n) => four[(n + 1) % 4]!.settle(hold, { usd_micros: 5 })));
+      expect(await world.verify(four[0]!)).toBe(300);
+      const more = await Promise.all(
+        Array.from({ length: 100 }, (_, n) =>
+          four[n % 4]!.ask({ ...usd(10), values: { agent: [`agent-${n % 3}`] } }),
+        ),
+      );
+      expect(more.filter(({ decision }) => decision)).toHaveLength(50);
+    } finally {
+      await world.end();
+    }
+  });
+
+  test("a key is answered alike by all, also when it is asked of all at once", async () => {
+    const world = await createWorld(backend, [budgetOf("agent-usd")]);
+    try {
+      const four = await askers(world, 4);
+      const answers = await Promise.all(four.map(({ ask }) => ask({ ...usd(60), key: "k" })));
+      expect(new Set(answers.map(({ hold }) => hold)).size).toBe(1);
+      expect((await four[3]!.ask(usd(41))).decision).toBe(false);
+    } finally {
+      await world.end();
+    }
+  });
+
+  test("nobody permits after another has stopped the agent", async () => {
+    const world = await createWorld(backend, [budgetOf("agent-usd", { limit: 1_000_000 })]);
+    try {
+      const [one, other] = (await askers(world, 2)) as [Asker, Asker];
+      const stopped = { at: 0 };
+      const late: boolean[] = [];
+      const asking = async (): Promise<void> => {
+        for (let n = 0; n < 40; n++) {
+          const askedAfter = stopped.at > 0;
+          const { decision } = await other.ask(usd(1));
+          if (askedAfter) late.push(decision);
+        }
+      };
+      const stopping = async (): Promise<void> => {
+        await one.ask(usd(1));
+        const target = { kind: "agent" as const, value: "leaf" };
+        const agents = [{ type: "Agent", id: "leaf", personal: false }];
+        const action = "suspend" as const;
+        const words = { holds: "keep" as const, reason: "enough", ownerType: "" };
+        const kill = { ...one.command(), verb: "kill" as const, target, action, agents, ...words };
+        valueOf(await one.store.perform({ kind: "kill", command: kill }));
+        stopped.at = 1;
+      };
+      await Promise.all([asking(), stopping()]);
+      late.push((await other.ask(usd(1))).decision);
+      expect(late).not.toContain(true);
+    } finally {
+      await world.end();
+    }
+  });
+};
