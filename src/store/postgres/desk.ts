@@ -2,7 +2,6 @@
 import { type Alert, alertText } from "../../alert/alert.ts";
 import { createAppend } from "../acts/append.ts";
 import type { Desk } from "../acts/desk.ts";
-import type { Replies } from "../acts/replies.ts";
 import { createRuns } from "../acts/runs.ts";
 import { createTold } from "../acts/told.ts";
 import { createAccounts } from "./accounts.ts";
@@ -28,10 +27,7 @@ const teller =
   };
 
 /** `minted` are the new pseudonyms of a commit. */
-export const createDesk = (
-  set: WorkingSet,
-  { minted, sweep }: { minted: Map<string, string>; sweep: Replies["forget"] },
-): Desk => {
+export const createDesk = (set: WorkingSet, minted: Map<string, string>): Desk => {
   const entries = entryRows(set, minted);
   const runs = createRuns(runRows(set));
   const [state] = set.ask("state");
@@ -45,7 +41,7 @@ export const createDesk = (
     kills: createKills(set),
     delegations: createDelegations(set),
     told: createTold(toldRows(set), teller(set)),
-    replies: createReplies(set, sweep),
+    replies: createReplies(set),
     denials: denialRows(set),
     events: usageEvents(set),
     consumed: (idx, at, used, { user, ...whose }) => {

@@ -13,8 +13,9 @@ import { Problem } from "../../kit/problem.ts";
 import type { BookFault } from "../acts/book.ts";
 import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
 import { keepBook } from "./book.ts";
+import { replyKeptMicros } from "../acts/replies.ts";
 import { createDesk } from "./desk.ts";
-import { openPool, transaction } from "./open.ts";
+import { type Limits, openPool, transaction } from "./open.ts";
 import { fetchRows, writeRows } from "./rows.ts";
 import { locks } from "./schema.ts";
 import { createTree, type Tree, type TreeOptions } from "./tree.ts";
@@ -22,6 +23,8 @@ import { createWorkingSet, type Fetched, type WorkingSet } from "./working-set.t
 
 export type LedgerOptions = {
   tree: TreeOptions;
+  /** How long anything may take; over it nothing was decided. */
+  limits?: Partial<Limits>;
   /** Told of judgements that threw: each denied its own question. */
   warn?: (warning: string) => void;
   /** Hears of each alert once. */
@@ -59,7 +62,7 @@ type Worked<T> = { value: T; set: WorkingSet; warnings: string[] };
 const workOn = <T>(fetched: Fetched, minted: Map<string, string>, work: Work<T>): Worked<T> => {
   const set = createWorkingSet(fetched);
   const warnings: string[] = [];
-  const desk = createDesk(set, { minted, sweep: nobody });
+  const desk = createDesk(set, minted);
   return { value: work(desk, (warning) => void warnings.push(warning)), set, warnings };
 };
 
@@ -114,7 +117,7 @@ const isRefusal = (error: unknown): boolean => {
 /** Opens a ledger. `bound` judges and admits inside the acts. @throws Problem when it can't be opened safely */
 export const openLedger = async (url: string, bound: Bound, options: LedgerOptions): Promise<Ledger> => {
   const { warn = nobody, tell = nobody } = options;
-  const pool = await openPool(url, warn);
+  const pool = await openPool(url, warn, options.limits);
   const tree = await createTree(pool, options.tree).catch(async (error: unknown) => {
     await pool.end();
     throw error;
@@ -161,10 +164,15 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
         queue.push({ command, resolve, reject });
         busy ??= drain();
       }),
-    lapse: (at) =>
-      run((desk, heard) => createActs(bound, heard).holds.lapse(desk, book, at)).catch((error: unknown) =>
-        Promise.reject(unavailable(error)),
-      ),
+    lapse: async (at) => {
+      try {
+        const lapsed = await run((desk, heard) => createActs(bound, heard).holds.lapse(desk, book, at));
+        await pool.query("delete from idempotency where at < $1", [at - replyKeptMicros]);
+        return lapsed;
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
     takeBook: async (budgets) => {
       const faults = await keepBook(pool, budgets).catch((error: unknown) =>
         Promise.reject(unavailable(error)),

@@ -16,8 +16,9 @@ const usualLimits: Limits = { statementMs: 10_000, lockMs: 5000, connectMs: 5000
 export const openPool = async (
   url: string,
   warn: (warning: string) => void,
-  limits: Limits = usualLimits,
+  given: Partial<Limits> = {},
 ): Promise<pg.Pool> => {
+  const limits = { ...usualLimits, ...given };
   const pool = new Pool({
     connectionString: url,
     application_name: "remit",
@@ -30,6 +31,8 @@ export const openPool = async (
     query_timeout: limits.statementMs + 1000,
   });
   pool.on("error", (error) => warn(`a connection to the database broke: ${error.message}`));
+  // One that breaks between two statements of a transaction says so here, too: its next statement fails by itself.
+  pool.on("connect", (client) => void client.on("error", () => undefined));
   try {
     const client = await pool.connect();
     try {

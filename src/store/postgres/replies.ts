@@ -4,13 +4,13 @@ import type { WorkingSet } from "./working-set.ts";
 
 type ReplyRow = Reply & { caller: string; endpoint: string; key: string };
 
-/** Old ones are forgotten outside of the acts: `sweep` hears from when on they are kept. */
-export const createReplies = (set: WorkingSet, sweep: Replies["forget"]): Replies => ({
+/** Old ones are forgotten with the lapses, outside of the acts. */
+export const createReplies = (set: WorkingSet): Replies => ({
   find: (endpoint, caller, key) =>
     set.one<ReplyRow>("idempotency", "reply", [caller, endpoint, key], (row) => {
       return row.caller === caller && row.endpoint === endpoint && row.key === key;
     }),
   keep: (endpoint, caller, { key, fingerprint }, answer, at) =>
     set.put("idempotency", { caller, endpoint, key, fingerprint, answer, at }),
-  forget: sweep,
+  forget: () => undefined,
 });

@@ -1,5 +1,5 @@
 /** A PostgreSQL server for tests: the one that REMIT_TEST_POSTGRES names, or one that is started here. */
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,10 @@ export type Server = {
   /** Makes a database of its own; gives its URL. */
   create: () => Promise<string>;
   remove: (url: string) => Promise<void>;
+  /** Ends the server without letting it finish anything. Not of a server that was given. */
+  crash: () => Promise<void>;
+  /** Starts it again. */
+  restart: () => Promise<void>;
   stop: () => Promise<void>;
 };
 
@@ -23,7 +27,17 @@ const freePort = (): Promise<number> =>
     });
   });
 
-const started = async (): Promise<{ url: string; stop: () => Promise<void> }> => {
+type Started = Pick<Server, "crash" | "restart" | "stop"> & { url: string };
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+const started = async (): Promise<Started> => {
   const dir = mkdtempSync(join(tmpdir(), "remit-postgres-"));
   // PostgreSQL refuses to run as root: as root it runs as another user, who must get in here.
   chmodSync(dir, 0o755);
@@ -34,7 +48,7 @@ const started = async (): Promise<{ url: string; stop: () => Promise<void> }> =>
     user: "postgres",
     password: "postgres",
     port,
-    persistent: false,
+    persistent: true,
     createPostgresUser: process.getuid?.() === 0,
     onLog: () => undefined,
     onError: (error) => void said.push(String(error)),
@@ -48,6 +62,12 @@ const started = async (): Promise<{ url: string; stop: () => Promise<void> }> =>
   }
   return {
     url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    crash: async () => {
+      const pid = Number(readFileSync(join(dir, "data", "postmaster.pid"), "utf8").split("\n")[0]);
+      process.kill(pid, "SIGQUIT");
+      while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
+    },
+    restart: () => server.start(),
     stop: async () => {
       await server.stop();
       rmSync(dir, { recursive: true, force: true });
@@ -68,7 +88,11 @@ const inDatabase = async (url: string, statement: string): Promise<void> => {
 /** Starts a server, or takes the one that is given. */
 export const startServer = async (): Promise<Server> => {
   const given = process.env["REMIT_TEST_POSTGRES"];
-  const { url, stop } = given === undefined ? await started() : { url: given, stop: async () => undefined };
+  const refuse = (): Promise<void> => Promise.reject(new Error("a server that was given isn't crashed"));
+  const { url, ...running } =
+    given === undefined
+      ? await started()
+      : { url: given, stop: async () => undefined, crash: refuse, restart: refuse };
   let made = 0;
   return {
     create: async () => {
@@ -80,6 +104,6 @@ export const startServer = async (): Promise<Server> => {
     },
     remove: (database) =>
       inDatabase(url, `drop database ${new URL(database).pathname.slice(1)} with (force)`),
-    stop,
+    ...running,
   };
 };
