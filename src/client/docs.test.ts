@@ -19,9 +19,9 @@ let service: TestService;
 let dir: string;
 
 beforeAll(async () => {
-  // Within the package, where its own name and the frameworks are found.
-  mkdirSync(join(repository, "dist"), { recursive: true });
-  dir = mkdtempSync(join(repository, "dist", "docs-"));
+  // Within the package, where its own name and the frameworks are found; not in dist/, which is published.
+  mkdirSync(join(repository, "coverage"), { recursive: true });
+  dir = mkdtempSync(join(repository, "coverage", "docs-"));
   const files = blocks.filter(({ language, title }) => language !== "ts" && title !== undefined);
   service = await startTestService({
     dir,

@@ -234,9 +234,13 @@ describe("on a running service", () => {
       const nobody = await ask(name, bare, { key: "" });
       expect([name, nobody.status]).toEqual([name, 401]);
       await expectDescribed(name, nobody);
-      const others = await ask(name, bare, { key: keys.get(`not-${scope}`) });
+      const others = await ask(name, bare, {
+        key: keys.get(operation.orScope ? "only-evaluate" : `not-${scope}`),
+      });
       expect([name, others.status]).toEqual([name, 403]);
       await expectDescribed(name, others);
+      if (operation.orScope)
+        expect((await ask(name, bare, { key: keys.get(`only-${operation.orScope}`) })).status).toBe(200);
       const allowed = await ask(name, bare, { key: keys.get(`only-${scope}`) });
       expect([name, [401, 403, 500].includes(allowed.status)]).toEqual([name, false]);
       if (allowed.status >= 400) {

@@ -107,8 +107,8 @@ export const errorsOf = ({ scope, body, errors = [], answers }: Operation): numb
   [
     ...new Set([
       400,
-      ...(scope === "none" ? [] : [401, 403, 503]),
-      ...(body === undefined ? [] : [413]),
+      ...(scope === "none" ? [] : [401, 403, 429, 503]),
+      ...(body === undefined ? [] : [408, 413]),
       500,
       ...errors,
     ]),
@@ -176,11 +176,20 @@ const parametersOf = (path: string, { query, headers = [], example }: Operation)
   ...["X-Request-ID", ...headers].map((name): JsonObject => ({ $ref: `#/components/parameters/${name}` })),
 ];
 
-const securityOf = ({ scope, open = false }: Operation): JsonValue[] =>
-  scope === "none" ? [] : [{ apiKey: [scope] }, { accessToken: [scope] }, ...(open ? [{}] : [])];
+const securityOf = ({ scope, orScope, open = false }: Operation): JsonValue[] =>
+  scope === "none"
+    ? []
+    : [
+        ...[scope, ...(orScope ? [orScope] : [])].flatMap((one) => [
+          { apiKey: [one] },
+          { accessToken: [one] },
+        ]),
+        ...(open ? [{}] : []),
+      ];
 
-const said = ({ description, scope, open = false }: Operation): string => {
-  const who = scope === "none" ? "Whoever may reach the service may ask." : `Scope: \`${scope}\`.`;
+const said = ({ description, scope, orScope, open = false }: Operation): string => {
+  const or = orScope ? ` or \`${orScope}\`` : "";
+  const who = scope === "none" ? "Whoever may reach the service may ask." : `Scope: \`${scope}\`${or}.`;
   const local = open ? " On a loopback address, without callers, no key is needed." : "";
   return `${description === undefined ? "" : `${description}\n\n`}${who}${local}`;
 };

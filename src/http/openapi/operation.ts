@@ -30,6 +30,8 @@ export type Operation = {
   description?: string;
   /** What a caller must be allowed; `none`: whoever may reach the service. */
   scope: Scope | "none";
+  /** A scope that does as well. */
+  orScope?: Scope;
   /** Whether it is answered without a key on a loopback address, as long as there are no callers. */
   open?: boolean;
   /** The shape that the route checks. */

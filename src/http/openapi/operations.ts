@@ -125,6 +125,8 @@ export const onCallOperations: Operations = {
   "GET /metrics": {
     summary: "Get the metrics",
     scope: "operate",
+    orScope: "audit",
+    open: true,
     answers: {
       200: {
         description: "In Prometheus' text format.",

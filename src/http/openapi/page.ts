@@ -129,11 +129,12 @@ const answersSection = (operation: Operation): string => {
 
 const operationSection = (name: string, operation: Operation): string => {
   const { method, path } = partsOf(name);
-  const { summary, description, scope, open = false } = operation;
+  const { summary, description, scope, orScope, open = false } = operation;
+  const or = orScope ? ` or <code>${orScope}</code>` : "";
   const needs =
     scope === "none"
       ? "Whoever may reach the service may ask."
-      : `Scope: <code>${scope}</code>.${open ? " On a loopback address, without callers, no key is needed." : ""}`;
+      : `Scope: <code>${scope}</code>${or}.${open ? " On a loopback address, without callers, no key is needed." : ""}`;
   return `<article aria-labelledby="${anchorOf(name)}"><h3 id="${anchorOf(name)}"><code>${escaped(name)}</code></h3>
 <p><strong>${prose(summary)}.</strong>${description === undefined ? "" : ` ${prose(description)}`}</p><p>${needs}</p>
 ${parameterTable(path, operation)}${bodySection(operation)}${answersSection(operation)}
