@@ -68,11 +68,13 @@ const errorTexts: Readonly<Record<number, string>> = {
   401: "A key or token is needed, or this one isn't accepted.",
   403: "The caller may not do this.",
   404: "There is nothing of this name.",
+  408: "The request didn't arrive whole in time.",
   409: "It can't be done as things stand.",
   410: "Only the hash of it is kept.",
   412: "The entity isn't in the version that `If-Match` or `If-None-Match` says.",
   413: "The body is too large.",
   422: "The idempotency key was used for another request.",
+  429: "The caller asks more often than it may; `Retry-After` says when it may again.",
   500: "A fault of Remit's; the log has the details under the request's id.",
   503: "It can't be answered now: not recorded, too much waiting, or not ready.",
 };
