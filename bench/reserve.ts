@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Question } from "./load.ts";
 import { figuresOf, measuredHeads, type Row, sampleAsAsked, type Started } from "./rounds.ts";
-import { startServer } from "./server-process.ts";
+import { launch } from "./server-process.ts";
 import { figure, tableText } from "./statistics.ts";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
@@ -92,7 +92,9 @@ const start = async (variant: Variant, parent: string): Promise<Started> => {
   try {
     const folders = ["policies", "schemas", "data"].flatMap((name) => [`--${name}`, join(dir, name)]);
     const args = ["dist/cli/main.js", "serve", "--listen", "127.0.0.1:0", ...folders];
-    const server = await startServer(args, repository);
+    // Every question is answered: none is turned away for how many there are.
+    const env = { REMIT_SHED_WAIT_MS: "0" };
+    const server = await launch({ command: process.execPath, args, cwd: repository, env });
     return { server, stop: () => server.stop().finally(remove) };
   } catch (error) {
     remove();
