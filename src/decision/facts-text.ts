@@ -7,27 +7,40 @@ type DemandText = Omit<Demand, "touches"> & { shared?: Partial<Touch>; touches: 
 
 const isSame = (one: unknown, other: unknown): boolean =>
   one === other ||
-  (Array.isArray(one) && Array.isArray(other) && JSON.stringify(one) === JSON.stringify(other));
+  (Array.isArray(one) &&
+    Array.isArray(other) &&
+    one.length === other.length &&
+    one.every((item, position) => isSame(item, other[position])));
+
+/** The members of a touch that are named. */
+const pick = (touch: Touch, names: readonly (keyof Touch)[]): Partial<Touch> => {
+  const picked: Record<string, unknown> = {};
+  for (const name of names) picked[name] = touch[name];
+  return picked;
+};
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- touches have no members but their own
+const namesOf = (touch: Touch): (keyof Touch)[] => Object.keys(touch) as (keyof Touch)[];
 
 const shorten = (demand: Demand): DemandText => {
   const [first, ...others] = demand.touches;
   if (first === undefined || others.length === 0) return demand;
-  const shared: Partial<Touch> = Object.fromEntries(
-    Object.entries(first).filter(([name, value]) =>
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a name of its own
-      others.every((other) => isSame(value, other[name as keyof Touch])),
-    ),
+  const shared = new Set(
+    namesOf(first).filter((name) => others.every((other) => isSame(first[name], other[name]))),
   );
   const touches = demand.touches.map((touch) =>
-    Object.fromEntries(Object.entries(touch).filter(([name]) => !Object.hasOwn(shared, name))),
+    pick(
+      touch,
+      namesOf(touch).filter((name) => !shared.has(name)),
+    ),
   );
-  return { ...demand, shared, touches };
+  return { ...demand, shared: pick(first, [...shared]), touches };
 };
 
 const restore = ({ shared, touches, ...demand }: DemandText): Demand => ({
   ...demand,
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `shorten` took out what is put in again
-  touches: touches.map((touch) => ({ ...shared, ...touch })) as Touch[],
+  touches: touches.map((touch) => Object.assign({}, shared, touch)) as Touch[],
 });
 
 /** The text of facts, as acts and details hold it. */

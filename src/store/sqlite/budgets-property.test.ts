@@ -9,6 +9,7 @@ import type { Budget } from "../../budget/budget.ts";
 import type { HoldView } from "../../budget/store.ts";
 import { createAccountViews } from "./account-views.ts";
 import { createAccounts } from "./accounts.ts";
+import { createMoves } from "./periods.ts";
 import { type Ask, budgetOf, hour, minute } from "../suite/questions.ts";
 import { type Counter, openCounter } from "./budgets.test-parts.ts";
 
@@ -224,7 +225,7 @@ const checkStep = (counter: Counter, before: Totals, effect: "admits" | "records
 /** What the writer remembers of balances is what the file holds: read anew, by a connection of its own. */
 const checkMemory = (counter: Counter, file: Database): void => {
   const views = createAccountViews(file);
-  const fresh = createAccounts(file);
+  const fresh = createAccounts(file, createMoves(file));
   for (const budget of budgets)
     expect(counter.ledger.accounts(budget.id, counter.now, 999, "")).toEqual(
       views.accounts(fresh, budget, counter.now, 999, ""),

@@ -174,7 +174,7 @@ export const createErase = (db: Database): Erase => {
     for (const name of names) deleteName.run(name);
     rename(accounts);
     // What was remembered names what was erased.
-    desk.renew(desk.append.next());
+    desk.renew();
     const facts = { subjects: names, details, accounts: accounts.length };
     const index = desk.append.entry({
       id,

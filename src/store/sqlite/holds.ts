@@ -7,6 +7,7 @@ import type { Dimensions } from "../../decision/question.ts";
 import { assert } from "../../kit/assert.ts";
 import type { Micros } from "../../kit/clock.ts";
 import type { Holds, KeptHold } from "../acts/holds.ts";
+import { createDeferred, type Deferred } from "./deferred.ts";
 
 /** Where the row of an id is, if the id is of this form. */
 const indexIn = (id: string): number | undefined => {
@@ -84,7 +85,7 @@ const holdOf = (row: Row): KeptHold => ({
   lines: linesOf(row.lines),
 });
 
-const openHolds = (db: Database): Pick<Holds, "openOfAgents" | "openOfRun"> => {
+const openHolds = (db: Database, begun: Deferred<NewHold>): Pick<Holds, "openOfAgents" | "openOfRun"> => {
   const openOf = db
     .prepare<[string, string], string>(
       `select id from hold where state = 'open' and (
@@ -104,9 +105,14 @@ const openHolds = (db: Database): Pick<Holds, "openOfAgents" | "openOfRun"> => {
     )
     .pluck();
   return {
-    openOfAgents: (names) =>
-      names ? openOf.all(JSON.stringify(names), JSON.stringify(names)) : openOfAny.all(),
-    openOfRun: (run) => openOfRun.all(run),
+    openOfAgents: (names) => {
+      begun.write();
+      return names ? openOf.all(JSON.stringify(names), JSON.stringify(names)) : openOfAny.all();
+    },
+    openOfRun: (run) => {
+      begun.write();
+      return openOfRun.all(run);
+    },
   };
 };
 
@@ -119,23 +125,17 @@ const rowFinder = (db: Database): ((id: string) => Row | undefined) => {
   };
 };
 
-export const createHolds = (db: Database): Holds => {
+/** A hold that begins, under the index of its decision. */
+export type NewHold = { index: number; hold: KeptHold };
+
+/** Holds that begin. */
+export const createNewHolds = (db: Database): Deferred<NewHold> => {
   const insert = db.prepare(
     `insert into hold (n, id, decision, caller, state, created_at, expires_at, amounts, settled, priced, dimensions, agents, run, lines)
      values (?, ?, ?, ?, 'open', ?, ?, ?, '{}', ?, ?, ?, ?, ?)`,
   );
-  const rowOf = rowFinder(db);
-  const update = db.prepare(
-    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ?, lines = ? where n = ?",
-  );
-  const expired = db
-    .prepare<[Micros, number], string>(
-      "select id from hold where state = 'open' and expires_at <= ? order by expires_at limit ?",
-    )
-    .pluck();
-  const ofDecision = db.prepare<[string], string>(holdOfDecision).pluck();
-  return {
-    insert: (index, hold) => {
+  return createDeferred((begun) => {
+    for (const { index, hold } of begun) {
       const { id, decision, caller, createdAt, expiresAt, amounts, price, dimensions, agents, run, lines } =
         hold;
       insert.run(
@@ -152,12 +152,30 @@ export const createHolds = (db: Database): Holds => {
         run ?? null,
         linesText(lines),
       );
-    },
+    }
+  });
+};
+
+export const createHolds = (db: Database, begun: Deferred<NewHold>): Holds => {
+  const rowOf = rowFinder(db);
+  const update = db.prepare(
+    "update hold set state = ?, expires_at = ?, amounts = ?, settled = ?, late = ?, overrun = ?, frozen = ?, lines = ? where n = ?",
+  );
+  const expired = db
+    .prepare<[Micros, number], string>(
+      "select id from hold where state = 'open' and expires_at <= ? order by expires_at limit ?",
+    )
+    .pluck();
+  const ofDecision = db.prepare<[string], string>(holdOfDecision).pluck();
+  return {
+    insert: (index, hold) => begun.add({ index, hold }),
     find: (id) => {
+      begun.write();
       const row = rowOf(id);
       return row && holdOf(row);
     },
     update: ({ id, state, expiresAt, amounts, settled, late, overrun, frozen, lines }) => {
+      begun.write();
       update.run(
         state,
         expiresAt,
@@ -170,9 +188,15 @@ export const createHolds = (db: Database): Holds => {
         rowOf(id)!.n,
       );
     },
-    expired: (at, limit) => expired.all(at, limit),
-    ofDecision: (decision) => ofDecision.get(decision),
-    ...openHolds(db),
+    expired: (at, limit) => {
+      begun.write();
+      return expired.all(at, limit);
+    },
+    ofDecision: (decision) => {
+      begun.write();
+      return ofDecision.get(decision);
+    },
+    ...openHolds(db, begun),
   };
 };
 

@@ -247,12 +247,14 @@ const committer = (
 
 /** Does acts; where they break all of it is undone, so nothing that they left in memory may stay. */
 const actsOf =
-  (db: Database, forget: () => void) =>
+  (db: Database, { settle, forget }: { settle: () => void; forget: () => void }) =>
   <T>(act: () => T): T =>
     db
       .transaction(() => {
         try {
-          return act();
+          const value = act();
+          settle();
+          return value;
         } catch (error) {
           forget();
           throw error;
@@ -296,11 +298,11 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   facets.catchUp();
   const rows = treeRows(db);
   const tree = options.tree && createTree(db, rows, options.tree);
-  const inOne = actsOf(db, () => (desk = undefined));
+  const inOne = actsOf(db, { settle: () => desk?.settle(), forget: () => (desk = undefined) });
 
   /** Takes budgets over, unless something stands against them. */
   const taken = (budgets: readonly Budget[], act: () => BookFault[]): BookFault[] => {
-    const faults = durable(() => db.transaction(act).immediate());
+    const faults = durable(() => inOne(act));
     if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
     return faults;
   };
@@ -337,7 +339,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     checkpoint: (at) => (tree ? writes.extend(() => tree.checkpoint(at)) : (rows.newest()?.note ?? "")),
     writable: () => writes.writable(),
     figures: createFigures(db, () => book, accountsOf),
-    tripEngine: (trip) => durable(() => db.transaction(() => recordTrip(room().desk, trip)).immediate()),
+    tripEngine: (trip) => durable(() => inOne(() => recordTrip(room().desk, trip))),
     activate: (activated, budgets) => taken(budgets, () => putInForce(db, room().desk, activated, budgets)),
     activations: activationRows(db),
     ...callersOf(callerRows(db), durable),

@@ -35,7 +35,7 @@ export type Perform = {
 
 /** Does something in a transaction that is taken back, with all that the desk remembers of it. */
 const undone = <T>(db: Database, desk: Desk, act: () => T): T => {
-  const next = desk.append.next();
+  const place = desk.place();
   db.exec("begin immediate");
   try {
     return act();
@@ -44,7 +44,7 @@ const undone = <T>(db: Database, desk: Desk, act: () => T): T => {
     throw new Problem("ledger_unavailable", "nothing can be tried: the ledger can't be written", { cause });
   } finally {
     if (db.inTransaction) db.exec("rollback");
-    desk.renew(next);
+    desk.back(place);
   }
 };
 
@@ -68,6 +68,7 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
       case "exported":
       case "legal_hold":
       case "ledger_key":
+        room.desk.write();
         return ofLedger(room.desk, command);
       case "decide":
       case "hold":

@@ -220,7 +220,7 @@ export const createPrune = (db: Database): Prune => {
     forget.rows(from, end);
     forgetNames(names);
     // What was remembered may name what is gone.
-    desk.renew(desk.append.next());
+    desk.renew();
     const { id, at, caller } = command;
     const facts = {
       before: end,

@@ -2,6 +2,7 @@
 import type { Database } from "better-sqlite3";
 import { recentMax } from "../../budget/runaway.ts";
 import type { RunClaim, RunRow, RunRows } from "../acts/runs.ts";
+import { createDeferred, type Deferred } from "./deferred.ts";
 
 const counterOfBegun = (db: Database): RunRows["begunBy"] => {
   const begun = db
@@ -23,15 +24,33 @@ const memoryOf = (db: Database): RunRows["remember"] => {
   };
 };
 
+/** What was done in a run. */
+export type RunCount = { run: string; calls: number; usdMicros: number };
+
+/** Counts of runs, one write for each run. */
+export const createCounts = (db: Database): Deferred<RunCount> => {
+  const update = db.prepare("update run set calls = calls + ?, usd_micros = usd_micros + ? where id = ?");
+  return createDeferred((counts) => {
+    const sums = new Map<string, RunCount>();
+    for (const { run, calls, usdMicros } of counts) {
+      const sum = sums.get(run);
+      if (sum) {
+        sum.calls += calls;
+        sum.usdMicros += usdMicros;
+      } else sums.set(run, { run, calls, usdMicros });
+    }
+    for (const { run, calls, usdMicros } of sums.values()) update.run(calls, usdMicros, run);
+  });
+};
+
 const rememberedMax = 10_000;
 
 /** Runs as rows, remembered from one question to the next: only the writer changes them. */
-const createRows = (db: Database) => {
+const createRows = (db: Database, counts: Deferred<RunCount>) => {
   const find = db.prepare<[string], RunRow>("select * from run where id = ?");
   const insert = db.prepare(
     "insert into run (id, caller, agent, parent, started_at, depth) values (?, ?, ?, ?, ?, ?)",
   );
-  const count = db.prepare("update run set calls = calls + ?, usd_micros = usd_micros + ? where id = ?");
   const remembered = new Map<string, RunRow>();
   const remember = (row: RunRow): RunRow => {
     if (remembered.size >= rememberedMax) remembered.clear();
@@ -41,6 +60,7 @@ const createRows = (db: Database) => {
   const rowOf = (id: string): RunRow | undefined => {
     const known = remembered.get(id);
     if (known) return known;
+    counts.write();
     const row = find.get(id);
     return row && remember(row);
   };
@@ -50,7 +70,7 @@ const createRows = (db: Database) => {
       insert.run(id, caller, agent, parent ?? null, at, depth);
     },
     count: (id: string, calls: number, usdMicros: number): void => {
-      count.run(calls, usdMicros, id);
+      counts.add({ run: id, calls, usdMicros });
       const row = remembered.get(id);
       if (!row) return;
       row.calls += calls;
@@ -60,8 +80,8 @@ const createRows = (db: Database) => {
 };
 
 /** What it remembers was committed or is written in this act: make another after a rollback. */
-export const runRows = (db: Database): RunRows => {
-  const rows = createRows(db);
+export const runRows = (db: Database, counts: Deferred<RunCount>): RunRows => {
+  const rows = createRows(db, counts);
   const rank = db
     .prepare<[string, number, number, string], number>(
       "select count(*) from run where parent = ? and (started_at < ? or (started_at = ? and id <= ?))",
