@@ -254,8 +254,12 @@ const httpStores = (send: Send, log: LogSource): Stores => ({
     },
   },
   callers: {
-    addCaller: async (caller) => {
-      const { keyHash, actorRequired, tokenRequired, proofUrls, ...rest } = caller;
+    changeCaller: async (command) => {
+      if (command.verb === "revoke") {
+        await send("DELETE", `/v1/callers/${encodeURIComponent(command.name)}`);
+        return;
+      }
+      const { keyHash, actorRequired, tokenRequired, proofUrls, ...rest } = command.added;
       await send("POST", "/v1/callers", {
         ...rest,
         key_hash: keyHash,
@@ -277,9 +281,6 @@ const httpStores = (send: Send, log: LogSource): Stores => ({
           ...(revoked_at === undefined ? {} : { revokedAt: revoked_at }),
         };
       });
-    },
-    revokeCaller: async (name) => {
-      await send("DELETE", `/v1/callers/${encodeURIComponent(name)}`);
     },
   },
 });
@@ -345,9 +346,8 @@ const fileStores = async (config: Config): Promise<Stores & { close: () => void 
     tree ? { tree } : {},
   );
   const kept: CallerStore = {
-    addCaller: async (caller) => ledger.addCaller(caller),
+    changeCaller: async (command) => void valueOf(ledger.commit([{ kind: "caller", command }])),
     callers: async () => ledger.callers(),
-    revokeCaller: async (name) => ledger.revokeCaller(name),
   };
   return {
     ledger: {

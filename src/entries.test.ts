@@ -11,6 +11,7 @@ import {
   type TestService,
   until,
 } from "../conformance-tests/service.ts";
+import { hashKey } from "./identity/key.ts";
 import { entryKinds } from "./ledger/entry-kinds.ts";
 import { newSignerKey } from "./ledger/note.ts";
 import { readLedgerKeys } from "./ledger/key-file.ts";
@@ -196,6 +197,9 @@ const look = async (): Promise<void> => {
   await send("GET", "/v1/ledger/log/checkpoint");
   await evaluate({ subject: { type: "User", id: "gone@example.org" } });
   await send("POST", "/v1/ledger/erase", { subject: { type: "User", id: "gone@example.org" }, reason });
+  // Once there was a caller, questions need a key.
+  await send("POST", "/v1/callers", { name: "gateway", key_hash: hashKey("k"), scopes: ["evaluate"] });
+  await send("DELETE", "/v1/callers/gateway");
 };
 
 /** What no request brings about. */

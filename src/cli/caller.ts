@@ -3,6 +3,8 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type Caller, type Detail, details, scopes, type Scope } from "../identity/caller.ts";
 import { isProofUrl } from "../identity/issuer.ts";
 import { newKey } from "../identity/key.ts";
+import { type Micros, systemClock } from "../kit/clock.ts";
+import { uuidv7 } from "../kit/id.ts";
 import { collect, type CommonOptions, configOf, withCommonOptions } from "./options.ts";
 import { type Format, formats, listing } from "./table.ts";
 
@@ -33,6 +35,12 @@ const collectUrl = (value: string, before: string[] = []): string[] => {
   return [...before, value];
 };
 
+/** Whoever may use the data directory. */
+const byAdministrator = (): { id: string; at: Micros; caller: string } => {
+  const at = systemClock()();
+  return { id: uuidv7(at), at, caller: "admin" };
+};
+
 const add = async (name: string, options: AddOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
   const { key, keyHash } = newKey();
@@ -48,7 +56,9 @@ const add = async (name: string, options: AddOptions): Promise<void> => {
     ...(options.proofUrl === undefined ? {} : { proofUrls: options.proofUrl }),
     obligations: options.obligation ?? [],
   };
-  await withStores(configOf(options), ({ callers }) => callers.addCaller(caller));
+  await withStores(configOf(options), ({ callers }) =>
+    callers.changeCaller({ ...byAdministrator(), verb: "add", added: caller }),
+  );
   process.stderr.write("remit: this is the caller's key; it is not shown again\n");
   process.stdout.write(`${key}\n`);
 };
@@ -91,7 +101,9 @@ const list = async ({ format, ...options }: CommonOptions & { format: Format }):
 
 const revoke = async (name: string, options: CommonOptions): Promise<void> => {
   const { withStores } = await import("../app-stores.ts");
-  await withStores(configOf(options), ({ callers }) => callers.revokeCaller(name));
+  await withStores(configOf(options), ({ callers }) =>
+    callers.changeCaller({ ...byAdministrator(), verb: "revoke", name }),
+  );
   process.stderr.write(`remit: the caller \`${name}\` is revoked\n`);
 };
 

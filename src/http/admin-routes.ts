@@ -4,6 +4,8 @@ import { z } from "zod";
 import { details, scopes, type Caller } from "../identity/caller.ts";
 import { isProofUrl } from "../identity/issuer.ts";
 import type { CallerStore } from "../identity/store.ts";
+import type { Clock } from "../kit/clock.ts";
+import { uuidv7 } from "../kit/id.ts";
 import { jsonAnswer } from "./answer.ts";
 import { type BodyLimits, readBody } from "./body.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -14,6 +16,7 @@ export type AdminParts = {
   guard: Guard;
   /** Callers of the file and of the store; adding and revoking takes effect with the answer. */
   callers: CallerStore;
+  clock: Clock;
   limits: BodyLimits;
 };
 
@@ -58,9 +61,9 @@ const listCallers =
   };
 
 const addCaller =
-  ({ guard, callers, limits }: AdminParts): Endpoint =>
+  ({ guard, callers, limits, clock }: AdminParts): Endpoint =>
   async (c) => {
-    await guard(c, "admin");
+    const by = await guard(c, "admin");
     const { key_hash, actor_required, token_required, proof_urls, ...rest } = shaped(
       callerBody,
       await readBody(c, limits),
@@ -72,16 +75,18 @@ const addCaller =
       tokenRequired: token_required,
       proofUrls: proof_urls,
     };
-    await callers.addCaller(caller);
+    const at = clock();
+    await callers.changeCaller({ id: uuidv7(at), at, caller: by.name, verb: "add", added: caller });
     return jsonAnswer(201, shownCaller(caller));
   };
 
 const revokeCaller =
-  ({ guard, callers }: AdminParts): Endpoint =>
+  ({ guard, callers, clock }: AdminParts): Endpoint =>
   async (c) => {
-    await guard(c, "admin");
+    const by = await guard(c, "admin");
     const name = c.req.param("name") ?? "";
-    await callers.revokeCaller(name);
+    const at = clock();
+    await callers.changeCaller({ id: uuidv7(at), at, caller: by.name, verb: "revoke", name });
     return jsonAnswer(200, { name, revoked: true });
   };
 

@@ -10,6 +10,18 @@ export type CallerList = CallerStore & {
   none: () => boolean;
 };
 
+/** Whether a caller may be added beside those of the configuration. @throws Problem `invalid_request` or `conflict` */
+const checkNew = (configured: readonly Caller[], { name, keyHash }: Caller): void => {
+  if (!callerNamePattern.test(name))
+    throw new Problem("invalid_request", "name must be 1 to 64 letters, digits, `.`, `_` or `-`", {
+      field: "name",
+    });
+  if (reservedNames.includes(name) || configured.some((caller) => caller.name === name))
+    throw new Problem("conflict", `the caller name \`${name}\` is taken`, { field: "name" });
+  if (keyHash !== undefined && configured.some((caller) => caller.keyHash === keyHash))
+    throw new Problem("conflict", "the key is another caller's", { field: "key_hash" });
+};
+
 /** The list over a store; what is added or revoked through it is in force with the answer. */
 export const createCallerList = async (
   configured: readonly Caller[],
@@ -30,24 +42,15 @@ export const createCallerList = async (
       const kept = await store.callers();
       return [...configured.map((caller) => ({ ...caller, addedAt: "" })), ...kept];
     },
-    addCaller: async (caller) => {
-      if (!callerNamePattern.test(caller.name))
-        throw new Problem("invalid_request", "name must be 1 to 64 letters, digits, `.`, `_` or `-`", {
-          field: "name",
-        });
-      if (reservedNames.includes(caller.name) || configured.some(({ name }) => name === caller.name))
-        throw new Problem("conflict", `the caller name \`${caller.name}\` is taken`, { field: "name" });
-      if (caller.keyHash !== undefined && configured.some(({ keyHash }) => keyHash === caller.keyHash))
-        throw new Problem("conflict", "the key is another caller's", { field: "key_hash" });
-      await store.addCaller(caller);
-      await refresh();
-    },
-    revokeCaller: async (name) => {
-      if (configured.some((caller) => caller.name === name))
-        throw new Problem("conflict", `\`${name}\` stands in the configuration file: take it out there`, {
-          field: "name",
-        });
-      await store.revokeCaller(name);
+    changeCaller: async (command) => {
+      if (command.verb === "add") checkNew(configured, command.added);
+      else if (configured.some(({ name }) => name === command.name))
+        throw new Problem(
+          "conflict",
+          `\`${command.name}\` stands in the configuration file: take it out there`,
+          { field: "name" },
+        );
+      await store.changeCaller(command);
       await refresh();
     },
   };

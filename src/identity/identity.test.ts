@@ -11,7 +11,8 @@ import { type Authenticate, createAuthenticator } from "./authenticate.ts";
 import { createCallerList } from "./caller-list.ts";
 import { type Caller, mayAsk, scopes } from "./caller.ts";
 import { hashKey, newKey, sameHash } from "./key.ts";
-import type { CallerStore } from "./store.ts";
+import { uuidv7 } from "../kit/id.ts";
+import type { CallerCommand, CallerStore } from "./store.ts";
 
 const callerOf = (name: string, rest: Partial<Caller> = {}): Caller => ({
   name,
@@ -52,12 +53,32 @@ const rejected = async (run: Promise<unknown>): Promise<string> => {
   throw error;
 };
 
-const storeIn = (dir: string): CallerStore & { close: () => void } => {
+const at = 1_700_000_000_000_000;
+const added = (caller: Caller): CallerCommand => ({
+  id: uuidv7(at),
+  at,
+  caller: "admin",
+  verb: "add",
+  added: caller,
+});
+const revoked = (name: string): CallerCommand => ({
+  id: uuidv7(at),
+  at,
+  caller: "admin",
+  verb: "revoke",
+  name,
+});
+
+const storeIn = (dir: string): CallerStore & { entries: () => unknown[]; close: () => void } => {
   const ledger = openLedger(join(dir, "remit.db"), { judge: never, admit: never, engine: "reference" });
   return {
-    addCaller: async (caller) => ledger.addCaller(caller),
+    entries: () =>
+      ledger.entries({ limit: 100, order: "asc" }).entries.map(({ index }) => ledger.entry(index)),
+    changeCaller: async (command) => {
+      const [done] = ledger.commit([{ kind: "caller", command }]);
+      if (done && "problem" in done) throw new Problem(done.problem.code, done.problem.detail);
+    },
     callers: async () => ledger.callers(),
-    revokeCaller: async (name) => ledger.revokeCaller(name),
     close: () => ledger.close(),
   };
 };
@@ -252,11 +273,13 @@ describe("the list of callers", () => {
     const dir = folder();
     const store = storeIn(dir);
     const list = await createCallerList([callerOf("file", { keyHash: hashKey("f") })], store);
-    await list.addCaller(callerOf("added", { keyHash: hashKey("a"), subjects: ["User::*"] }));
+    await list.changeCaller(added(callerOf("added", { keyHash: hashKey("a"), subjects: ["User::*"] })));
     expect(list.active().map(({ name }) => name)).toEqual(["file", "added"]);
-    await list.revokeCaller("added");
+    await list.changeCaller(revoked("added"));
     expect(list.active().map(({ name }) => name)).toEqual(["file"]);
-    expect(await rejected(list.addCaller(callerOf("added", { keyHash: hashKey("b") })))).toBe("conflict");
+    expect(await rejected(list.changeCaller(added(callerOf("added", { keyHash: hashKey("b") }))))).toBe(
+      "conflict",
+    );
     const all = await list.callers();
     expect(all.map(({ name, revokedAt }) => [name, revokedAt !== undefined])).toEqual([
       ["file", false],
@@ -270,9 +293,11 @@ describe("the list of callers", () => {
     const before = storeIn(dir);
     const list = await createCallerList([], before);
     expect(list.none()).toBe(true);
-    await list.addCaller(callerOf("one", { keyHash: hashKey("1"), detail: "user", actorRequired: true }));
-    await list.addCaller(callerOf("two", { keyHash: hashKey("2") }));
-    await list.revokeCaller("two");
+    await list.changeCaller(
+      added(callerOf("one", { keyHash: hashKey("1"), detail: "user", actorRequired: true })),
+    );
+    await list.changeCaller(added(callerOf("two", { keyHash: hashKey("2") })));
+    await list.changeCaller(revoked("two"));
     before.close();
     const after = storeIn(dir);
     const again = await createCallerList([], after);
@@ -281,22 +306,42 @@ describe("the list of callers", () => {
         callerOf("one", { keyHash: hashKey("1"), detail: "user", actorRequired: true }),
       ),
     ]);
-    await again.revokeCaller("one");
+    await again.changeCaller(revoked("one"));
     expect(again.active()).toEqual([]);
     expect(again.none()).toBe(false);
     after.close();
   });
 
+  test("tells in an entry who added or revoked whom, with what it may do, and nothing of its key", async () => {
+    const store = storeIn(folder());
+    const list = await createCallerList([], store);
+    const caller = callerOf("one", { keyHash: hashKey("1"), subjects: ["User::ann"], agents: ["a*"] });
+    await list.changeCaller(added(caller));
+    expect(await rejected(list.changeCaller(added(caller)))).toBe("conflict");
+    await list.changeCaller({ ...revoked("one"), caller: "second-admin" });
+    await list.changeCaller(revoked("one"));
+    const entries = store.entries();
+    const of = { name: "one", authenticates_by: "key", scopes: ["evaluate"] };
+    const may = { subjects: ["User::ann"], agents: ["a*"], detail: "plain", actorRequired: false };
+    expect(entries).toMatchObject([
+      { leaf: { rec: { kind: "caller.add", caller: "admin", ...of } }, detail: may },
+      { leaf: { rec: { kind: "caller.revoke", caller: "second-admin", name: "one" } } },
+    ]);
+    expect(JSON.stringify(entries)).not.toContain(hashKey("1").slice(7));
+    expect(JSON.stringify(entries).split("User::ann")).toHaveLength(2);
+    store.close();
+  });
+
   test("takes a key once: not that of a configured, an added or a revoked caller", async () => {
     const store = storeIn(folder());
     const list = await createCallerList([callerOf("file", { keyHash: hashKey("f") })], store);
-    await list.addCaller(callerOf("one", { keyHash: hashKey("1") }));
+    await list.changeCaller(added(callerOf("one", { keyHash: hashKey("1") })));
     const add = (name: string, key: string): Promise<string> =>
-      rejected(list.addCaller(callerOf(name, { keyHash: hashKey(key) })));
+      rejected(list.changeCaller(added(callerOf(name, { keyHash: hashKey(key) }))));
     expect([await add("two", "f"), await add("two", "1")]).toEqual(["conflict", "conflict"]);
-    await list.revokeCaller("one");
+    await list.changeCaller(revoked("one"));
     expect(await add("two", "1")).toBe("conflict");
-    await list.addCaller(callerOf("two", { keyHash: hashKey("2") }));
+    await list.changeCaller(added(callerOf("two", { keyHash: hashKey("2") })));
     store.close();
   });
 
@@ -304,14 +349,14 @@ describe("the list of callers", () => {
     const store = storeIn(folder());
     const list = await createCallerList([callerOf("file", { keyHash: hashKey("f") })], store);
     const add = (name: string): Promise<string> =>
-      rejected(list.addCaller(callerOf(name, { keyHash: hashKey(name) })));
+      rejected(list.changeCaller(added(callerOf(name, { keyHash: hashKey(name) }))));
     expect(await add("admin")).toBe("conflict");
     expect(await add("local")).toBe("conflict");
     expect(await add("file")).toBe("conflict");
     for (const name of ["", "a b", "-a", "a\u001b[2J", "a".repeat(65)])
       expect(await add(name)).toBe("invalid_request");
-    expect(await rejected(list.revokeCaller("file"))).toBe("conflict");
-    expect(await rejected(list.revokeCaller("nobody"))).toBe("not_found");
+    expect(await rejected(list.changeCaller(revoked("file")))).toBe("conflict");
+    expect(await rejected(list.changeCaller(revoked("nobody")))).toBe("not_found");
     store.close();
   });
 });

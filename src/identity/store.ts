@@ -2,13 +2,20 @@
 import type { Micros } from "../kit/clock.ts";
 import type { Caller } from "./caller.ts";
 
+/** A change of who may ask; `caller` makes it, `id` is that of its entry. */
+export type CallerCommand = { id: string; at: Micros; caller: string } & (
+  | { verb: "add"; added: Caller }
+  | { verb: "revoke"; name: string }
+);
+
 export type CallerStore = {
-  /** Adds a caller. @throws Problem `conflict` when the name or the key was ever used */
-  addCaller: (caller: Caller) => Promise<void>;
+  /**
+   * Adds a caller, or revokes one for good.
+   * @throws Problem `conflict` when the name or the key was ever used, `not_found` where nobody has the name
+   */
+  changeCaller: (command: CallerCommand) => Promise<void>;
   /** Every caller ever added, revoked ones too, by name. */
   callers: () => Promise<(Caller & { addedAt: string; revokedAt?: string })[]>;
-  /** Revokes for good. @throws Problem `not_found` */
-  revokeCaller: (name: string) => Promise<void>;
 };
 
 /** A proof of possession that is used, as far as it must be known again: nothing of it can be told from this. */

@@ -25,6 +25,8 @@ export type EntryKind =
   | "agent.key.revoke"
   | "kill"
   | "kill.lift"
+  | "caller.add"
+  | "caller.revoke"
   | "delegation.add"
   | "delegation.revoke"
   | "entity.put"
@@ -210,6 +212,12 @@ const kinds: Record<EntryKind, z.ZodRawShape> = {
     holds_open: count,
   },
   "kill.lift": { kill: text },
+  "caller.add": {
+    name: text,
+    authenticates_by: z.enum(["key", "oauth", "certificate"]),
+    scopes: z.array(z.enum(["evaluate", "settle", "audit", "operate", "admin"])),
+  },
+  "caller.revoke": { name: text },
   "delegation.add": {
     ...delegation,
     depth: count,

@@ -12,7 +12,6 @@ import type { AccountView, Grant, UsageQuery, UsageSum } from "../../budget/stor
 import type { Balances, Decided, Verdict } from "../../decision/question.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import type { EntityPage } from "../../entity/store.ts";
-import type { Caller } from "../../identity/caller.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
@@ -29,7 +28,8 @@ import { createAccountViews } from "./account-views.ts";
 import { type BalanceFault, auditBalances } from "./audit.ts";
 import type { BookFault } from "../acts/book.ts";
 import { keepBook } from "./book.ts";
-import { type CallerRows, callerRows, type KeptCaller } from "./callers.ts";
+import type { KeptCaller } from "../acts/callers.ts";
+import { callerRows } from "./callers.ts";
 import { createDelegations } from "./delegations.ts";
 import { createDesk, type Desk } from "./desk.ts";
 import { entityPages } from "./entities.ts";
@@ -119,9 +119,7 @@ export type Ledger = {
   activate: (activated: Activated, budgets: readonly Budget[]) => BookFault[];
   activations: ActivationRows;
   policySet: (digest: string) => string | undefined;
-  addCaller: (caller: Caller) => void;
   callers: () => KeptCaller[];
-  revokeCaller: (name: string) => void;
   /** Bounds the file anew, in pages. */
   bound: (pagesMax: number) => void;
   close: () => void;
@@ -262,15 +260,6 @@ const actsOf =
       })
       .immediate();
 
-const callersOf = (
-  callers: CallerRows,
-  durable: Writes["durable"],
-): Pick<Ledger, "addCaller" | "callers" | "revokeCaller"> => ({
-  addCaller: (caller) => durable(() => callers.add(caller)),
-  callers: () => callers.list(),
-  revokeCaller: (name) => durable(() => callers.revoke(name)),
-});
-
 const streamsOf = (db: Database, durable: Writes["durable"]): StreamRows => {
   const rows = streamRows(db);
   return { cursor: rows.cursor, move: (cursor) => durable(() => rows.move(cursor)) };
@@ -293,6 +282,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   };
   const writes = createWrites(db, () => (desk = undefined));
   const { durable } = writes;
+  const callers = callerRows(db);
   const facets = createFacets(db);
   // At the first start on a ledger of an earlier version there is much to take in.
   facets.catchUp();
@@ -342,7 +332,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     tripEngine: (trip) => durable(() => inOne(() => recordTrip(room().desk, trip))),
     activate: (activated, budgets) => taken(budgets, () => putInForce(db, room().desk, activated, budgets)),
     activations: activationRows(db),
-    ...callersOf(callerRows(db), durable),
+    callers: () => callers.list(),
     bound: (pagesMax) => void db.pragma(`max_page_count = ${pagesMax}`),
     close: () => {
       db.pragma("wal_checkpoint(truncate)");

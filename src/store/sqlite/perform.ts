@@ -4,10 +4,12 @@ import type { Budget } from "../../budget/budget.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import type { EntityCommand } from "../../entity/store.ts";
-import type { ProofCommand } from "../../identity/store.ts";
+import type { CallerCommand, ProofCommand } from "../../identity/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
+import { changeCaller } from "../acts/callers.ts";
 import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
+import { callerRows } from "./callers.ts";
 import { type Desk } from "./desk.ts";
 import { createEntityActs } from "./entities.ts";
 import { createLedgerActs, type LedgerCommand } from "./ledger-acts.ts";
@@ -18,6 +20,7 @@ export type Command =
   | CommonCommand
   | { kind: "entity"; command: EntityCommand }
   | { kind: "proof"; command: ProofCommand }
+  | { kind: "caller"; command: CallerCommand }
   | LedgerCommand;
 
 const instantOf = (command: Command): Micros =>
@@ -53,6 +56,7 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
   const { perform: common, holds } = createActs(bound, warn);
   const entities = createEntityActs(db);
   const proofs = createProofs(db);
+  const callers = callerRows(db);
   const ofLedger = createLedgerActs(db);
   const perform = (room: Room, command: Command): unknown => {
     switch (command.kind) {
@@ -60,6 +64,8 @@ export const createPerform = (db: Database, bound: Bound, warn: (warning: string
         return entities(room.desk, command.command);
       case "proof":
         return proofs(command.command);
+      case "caller":
+        return changeCaller(room.desk, callers, command.command);
       case "heads":
       case "outcome":
       case "note":

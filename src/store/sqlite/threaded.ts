@@ -19,7 +19,7 @@ import type { DelegationFilter } from "../acts/delegations.ts";
 import type { Done } from "../acts/perform.ts";
 import { outboxHandlers } from "./outbox.ts";
 import type { EntityCommand, EntityStore } from "../../entity/store.ts";
-import type { CallerStore, ProofCommand, ProofStore } from "../../identity/store.ts";
+import type { CallerCommand, CallerStore, ProofCommand, ProofStore } from "../../identity/store.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Calls } from "../../kit/thread.ts";
@@ -42,7 +42,6 @@ import type {
 import type { StreamStore } from "../../ledger/stream.ts";
 import type { TileName } from "../../ledger/tile.ts";
 import type { ActivationStore, Standing } from "../../policy/store.ts";
-import type { Caller } from "../../identity/caller.ts";
 import type {
   AccountView,
   AdjustCommand,
@@ -118,9 +117,7 @@ export const ledgerHandlers = (
   activations: () => ledger.activations.list(),
   keptFiles: (digest: string) => ledger.activations.files(digest),
   standing: () => ledger.activations.standing(),
-  addCaller: (caller: Caller) => ledger.addCaller(caller),
   callers: () => ledger.callers(),
-  revokeCaller: (name: string) => ledger.revokeCaller(name),
   ...outboxHandlers(ledger.outbox),
   bound: (pagesMax: number) => ledger.bound(pagesMax),
   close: () => ledger.close(),
@@ -210,6 +207,7 @@ type Called = Omit<
   | "kill"
   | "delegate"
   | "rememberProof"
+  | "changeCaller"
   | "changeAgentKey"
   | "takeHeads"
   | "changeEntities"
@@ -254,9 +252,7 @@ const callsOf = (calls: Calls): Called => ({
   activations: () => calls.call("activations", undefined),
   keptFiles: (digest) => calls.call("keptFiles", digest),
   standing: () => calls.call("standing", undefined),
-  addCaller: (caller) => calls.call("addCaller", caller),
   callers: () => calls.call("callers", undefined),
-  revokeCaller: (name) => calls.call("revokeCaller", name),
 });
 
 type Quiet = { tell: () => void; wait: (ms: number) => Promise<void> };
@@ -382,6 +378,7 @@ export const connectLedger = (calls: Calls, options: ConnectOptions): ThreadedLe
     changeAgent: (command: AgentCommand) => perform<void>({ kind: "agent", command }),
     kill: (command: KillCommand) => perform<Kill>({ kind: "kill", command }),
     delegate: (command: DelegationCommand) => perform<Delegation>({ kind: "delegation", command }),
+    changeCaller: (command: CallerCommand) => perform<void>({ kind: "caller", command }),
     rememberProof: (command: ProofCommand) => perform<"fresh" | "replayed">({ kind: "proof", command }),
     changeEntities: (command: EntityCommand) => perform<string>({ kind: "entity", command }),
     changeAgentKey: (command: KeyCommand) => perform<AgentKey>({ kind: "agent_key", command }),
