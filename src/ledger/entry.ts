@@ -17,6 +17,10 @@ export const nameBytes = (name: string): number => Buffer.byteLength(JSON.string
 /** Whether a name may stand in a leaf as it is; a longer one goes by a pseudonym or a digest. */
 export const nameFits = (name: string): boolean => nameBytes(name) <= nameBytesMax;
 
+/** A chain's key has bounds, as a leaf has; a longer name goes by its digest. */
+export const chainName = (name: string): string =>
+  nameFits(name) ? name : leafHash(Buffer.from(name, "utf8")).toString("hex");
+
 /** One chain through the ledger: its key, how many of its entries there are with this one, the hash of the last. */
 export type ChainLink = { key: string; count: number; previous: Uint8Array | undefined };
 

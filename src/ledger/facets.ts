@@ -35,3 +35,19 @@ export const facetsOf = (rec: JsonObject): Facet[] => {
     if (typeof policy === "string" && !isRest(policy)) add("policy", policy);
   return facets;
 };
+
+const agentKey = /^agent:(.*)$/s;
+
+/**
+ * Everyone whom an entry concerns as an agent: whose chains it is on, by the keys of these, and who acted. Each goes by id,
+ * by pseudonym where the record has one, or by digest where the id is longer than names may be.
+ */
+export const agentsOf = (chainKeys: readonly string[], rec: JsonObject): string[] => {
+  const chained = chainKeys.flatMap((key) => agentKey.exec(key)?.[1] ?? []);
+  const { actors } = rec;
+  const acting = (Array.isArray(actors) ? actors : []).flatMap((actor) => {
+    const name = nameIn(actor, "id");
+    return typeof name === "string" ? [name] : [];
+  });
+  return [...new Set([...chained, ...acting])];
+};

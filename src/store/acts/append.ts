@@ -3,7 +3,8 @@ import type { Pseudonyms } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { freshBytes } from "../../kit/random.ts";
-import { detailCommitment, leafBytesMax, leafHash, leafOf, nameFits } from "../../ledger/entry.ts";
+import { chainName, detailCommitment, leafBytesMax, leafHash, leafOf } from "../../ledger/entry.ts";
+import { agentsOf } from "../../ledger/facets.ts";
 import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import { chainLinks, extendChains, type HeadRows } from "./chains.ts";
 
@@ -41,16 +42,12 @@ export type EntryRow = {
   denied: boolean;
   salt: Uint8Array;
   body: string;
-  /** Everyone it concerns as an agent. */
+  /** Everyone it concerns as an agent, as `agentsOf` names them. */
   agents: readonly string[];
 };
 
 /** What a store keeps of entries. */
 export type EntryRows = { insert: (entry: EntryRow) => void; heads: HeadRows; names: Pseudonyms };
-
-/** A chain's key has bounds, as a leaf has; a longer name goes by its digest. */
-export const chainName = (name: string): string =>
-  nameFits(name) ? name : leafHash(Buffer.from(name, "utf8")).toString("hex");
 
 type Ref = { p?: string; type?: string; id?: string };
 
@@ -74,16 +71,9 @@ export const createAppend = ({ insert, heads, names }: EntryRows, from: number):
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `recordOf`
     const named = rec["resource"] as Ref | undefined;
     const resource = named ? nameOf(named) : null;
-    insert({ index, id, at, kind, leaf, hash, resource, denied, salt, body, agents: actingIn(rec, agents) });
+    insert({ index, id, at, kind, leaf, hash, resource, denied, salt, body, agents: agentsOf(keys, rec) });
     extendChains(heads, keys, hash);
     return index;
   };
   return { entry, next: () => next, names };
-};
-
-/** Everyone an entry concerns as an agent, by id or, where the record has one, by pseudonym. */
-const actingIn = (rec: JsonObject, agents: readonly string[]): string[] => {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `recordOf`
-  const actors = (rec["actors"] ?? []) as Ref[];
-  return [...new Set([...agents, ...actors.map(({ p, id }) => p ?? id ?? "")])];
 };

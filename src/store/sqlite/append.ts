@@ -26,12 +26,10 @@ export const entryRows = (db: Database): EntryRows => {
     "insert into entry (idx, id, at, kind, leaf, leaf_hash, resource, denied) values (?, ?, ?, ?, ?, ?, ?, ?)",
   );
   const insertDetail = db.prepare("insert into detail (idx, salt, body) values (?, ?, ?)");
-  const insertAgent = db.prepare("insert or ignore into entry_agent (agent, idx) values (?, ?)");
   return {
-    insert: ({ index, id, at, kind, leaf, hash, resource, denied, salt, body, agents }) => {
+    insert: ({ index, id, at, kind, leaf, hash, resource, denied, salt, body }) => {
       insertEntry.run(index, id, at, kind, leaf, hash, resource, denied ? 1 : 0);
       insertDetail.run(index, salt, body);
-      for (const agent of agents) insertAgent.run(agent, index);
     },
     heads: headRows(db),
     names: createPseudonyms(db),

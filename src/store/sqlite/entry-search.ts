@@ -4,6 +4,7 @@
  */
 import type { Database } from "better-sqlite3";
 import type { Micros } from "../../kit/clock.ts";
+import { chainName } from "../../ledger/entry.ts";
 import type { FacetKind } from "../../ledger/facets.ts";
 import type { EntryFilter } from "../../ledger/store.ts";
 import { searchState } from "./facets.ts";
@@ -29,6 +30,11 @@ const pseudonymsOf = (db: Database, condition: string, values: readonly string[]
 const entityNames = (db: Database, id: string): string[] => [
   id,
   ...pseudonymsOf(db, "kind in ('entity', 'type') and id = ?", [id]),
+];
+
+/** An id that is too long for a chain goes by its digest there; entries of earlier versions are found by it as it is. */
+const agentNames = (db: Database, id: string): string[] => [
+  ...new Set(entityNames(db, id).flatMap((name) => [name, chainName(name)])),
 ];
 
 const facetIds = (db: Database, kind: FacetKind, values: readonly string[]): number[] => {
@@ -69,7 +75,7 @@ const postingsOf = (db: Database, filter: EntryFilter): Postings[] => {
   const { agent, resource, trace } = filter;
   if (trace !== undefined) postings.push({ table: "entry_trace", column: "trace", keys: [trace] });
   if (agent !== undefined)
-    postings.push({ table: "entry_agent", column: "agent", keys: entityNames(db, agent) });
+    postings.push({ table: "entry_agent", column: "agent", keys: agentNames(db, agent) });
   if (resource) {
     const { type, id } = resource;
     const names = pseudonymsOf(db, "kind in ('entity', 'type') and type = ? and id = ?", [type, id]);

@@ -1,11 +1,11 @@
 /**
- * Rows by which entries are found: facets, traces, and how far entries are out of the order of time. They follow from
+ * Rows by which entries are found: agents, facets, traces, and how far entries are out of the order of time. They follow from
  * the entries, so they are written behind the answers, many at a time, and before anyone searches.
  */
 import type { Database } from "better-sqlite3";
 import type { Micros } from "../../kit/clock.ts";
 import type { JsonObject } from "../../kit/json.ts";
-import { type Facet, facetsOf } from "../../ledger/facets.ts";
+import { agentsOf, type Facet, facetsOf } from "../../ledger/facets.ts";
 
 export type Facets = {
   /** Takes entries in, a step at a time; whether there are more. */
@@ -13,6 +13,8 @@ export type Facets = {
   /** Takes in all. */
   catchUp: () => void;
 };
+
+type LeafText = { chain: { k: string }[]; rec: JsonObject };
 
 type Row = { idx: number; at: Micros; leaf: Buffer; trace: string | null };
 
@@ -54,6 +56,8 @@ export const createFacets = (db: Database): Facets => {
     )
     .pluck();
   const place = db.prepare("insert into entry_facet (facet, idx) values (?, ?)");
+  // An earlier version wrote them with the entry.
+  const placeAgent = db.prepare("insert or ignore into entry_agent (agent, idx) values (?, ?)");
   const placeTrace = db.prepare("insert into entry_trace (trace, idx) values (?, ?)");
   const advance = db.prepare("update search set size = ?, disorder = ?");
   let latest: { size: number; at: Micros } | undefined;
@@ -64,8 +68,14 @@ export const createFacets = (db: Database): Facets => {
     let at = latest?.size === size ? latest.at : (latestBefore.get(size) ?? 0);
     let most = disorder;
     const places: [number, number][] = [];
+    const agents: [string, number][] = [];
     for (const row of found) {
-      const { rec } = JSON.parse(row.leaf.toString("utf8")) as { rec: JsonObject };
+      const { chain, rec } = JSON.parse(row.leaf.toString("utf8")) as LeafText;
+      for (const agent of agentsOf(
+        chain.map(({ k }) => k),
+        rec,
+      ))
+        agents.push([agent, row.idx]);
       for (const facet of facetsOf(rec)) places.push([idOf(facet), row.idx]);
       if (row.trace !== null) placeTrace.run(row.trace, row.idx);
       most = Math.max(most, at - row.at);
@@ -74,6 +84,8 @@ export const createFacets = (db: Database): Facets => {
     // In the order of the table: neighbours are written together.
     places.sort(([a, i], [b, j]) => a - b || i - j);
     for (const [facet, index] of places) place.run(facet, index);
+    agents.sort(([a, i], [b, j]) => (a === b ? i - j : a < b ? -1 : 1));
+    for (const [agent, index] of agents) placeAgent.run(agent, index);
     advance.run(size + found.length, most);
     latest = { size: size + found.length, at };
     return found.length === stepEntries;

@@ -4,7 +4,7 @@ import type { Micros } from "../../kit/clock.ts";
 import { actRecord } from "../../decision/record.ts";
 import { type ChainEnd, headProofs, headsRoot } from "../../ledger/heads.ts";
 import type { HeadsCommand, HeadsTaken, LedgerKeyCommand } from "../../ledger/store.ts";
-import { chainName } from "../acts/append.ts";
+import { chainName } from "../../ledger/entry.ts";
 import type { Desk } from "./desk.ts";
 
 /** Takes the heads with the desk of this transaction. */

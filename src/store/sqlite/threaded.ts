@@ -184,12 +184,20 @@ const sizeOf = (command: Command): number => (command.kind === "decide" ? comman
 /** Longest that trials wait for acts that are on their way: whoever waits for an answer goes first, but not for ever. */
 const giveWayMs = 8;
 
+/** What looks through all entries is done by itself: those of its own commit couldn't be found yet. */
+const isAlone = ({ kind }: Command): boolean => kind === "erase" || kind === "prune";
+
 /** Takes acts from the front of the queue, at least one, up to a commit's worth of questions. */
 const takeBatch = (queue: Waiting[]): Waiting[] => {
   let questions = 0;
   let taken = 0;
-  while (taken < queue.length && (taken === 0 || questions < batchQuestionsMax))
-    questions += sizeOf(queue[taken++]!.command);
+  while (taken < queue.length && (taken === 0 || questions < batchQuestionsMax)) {
+    const { command } = queue[taken]!;
+    if (taken > 0 && isAlone(command)) break;
+    taken++;
+    questions += sizeOf(command);
+    if (isAlone(command)) break;
+  }
   return queue.splice(0, taken);
 };
 

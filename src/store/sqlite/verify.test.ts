@@ -201,6 +201,17 @@ const tamperings: Record<string, Tampering> = {
     db.exec(change);
     return {};
   },
+  "which entries an agent's are": (db, pick) => {
+    const rows = db.prepare<[], number>("select count(*) from entry_agent").pluck().get()!;
+    const one = `(select agent || ' ' || idx from entry_agent limit 1 offset ${pick(rows)})`;
+    const change = [
+      `delete from entry_agent where agent || ' ' || idx = ${one}`,
+      `update entry_agent set agent = agent || 'x' where agent || ' ' || idx = ${one}`,
+      "insert into entry_agent (agent, idx) values ('nobody', 0)",
+    ][pick(3)]!;
+    db.exec(change);
+    return {};
+  },
   "a bit of a tile": (db, pick) => {
     const tiles = db.prepare<[], { rowid: number; hashes: Buffer }>("select rowid, hashes from tile").all();
     const { rowid, hashes } = tiles[pick(tiles.length)]!;

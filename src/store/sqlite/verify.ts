@@ -154,7 +154,11 @@ const verifyRows = (db: Database, trust: Trust, progress: (done: number) => void
         index: row.idx,
         message: `${what} doesn't say what the entry says`,
       });
-    if (leaf) search.see(row.idx, row.at, leaf.rec as JsonObject);
+    if (leaf)
+      search.see(row.idx, row.at, {
+        chainKeys: leaf.chain.map(({ k }) => k),
+        rec: leaf.rec as JsonObject,
+      });
     if (row.idx % 10_000 === 9999) progress(row.idx + 1);
   }
   const entries = verifier.end();
