@@ -31,6 +31,7 @@ const text = (value: unknown): string =>
   typeof value === "string" || typeof value === "number" ? String(value) : "";
 
 const sumsShape = z.object({
+  pruned_until: z.string().optional(),
   usage: z.array(
     z.looseObject({
       ...Object.fromEntries(groups.map((group) => [group, z.string().nullish()])),
@@ -63,7 +64,9 @@ const show = async (options: UsageOptions): Promise<void> => {
     process.stdout.write(printableCsv(z.string().parse(answer)));
     return;
   }
-  const { usage } = sumsShape.parse(answer);
+  const { usage, pruned_until: prunedUntil } = sumsShape.parse(answer);
+  if (prunedUntil !== undefined)
+    process.stderr.write(`remit: entries up to ${prunedUntil} were pruned: what they used is not in it\n`);
   const rowOf = (sum: (typeof usage)[number]): string[] => [
     ...by.map((group) => text(sum[group])),
     sum.unit,

@@ -6,6 +6,7 @@ import { amountText } from "../budget/message.ts";
 import type { AccountView, Grant, UsageQuery, UsageSum } from "../budget/store.ts";
 import type { Window } from "../budget/window.ts";
 import { Problem } from "../kit/problem.ts";
+import type { LedgerStore } from "../ledger/store.ts";
 import type { Answer } from "./answer.ts";
 import { jsonAnswer } from "./answer.ts";
 import { readBody } from "./body.ts";
@@ -13,7 +14,7 @@ import type { Add, Endpoint } from "./endpoint.ts";
 import { commandedBy, type HoldParts } from "./hold-routes.ts";
 import { instantOf, instantText, shaped } from "./shaped.ts";
 
-export type BudgetParts = HoldParts;
+export type BudgetParts = HoldParts & { ledger: Pick<LedgerStore, "closing"> };
 
 const windowBody = (window: Window): unknown => {
   if (window.kind === "lifetime") return "lifetime";
@@ -233,7 +234,7 @@ const csvAnswer = (by: UsageQuery["groupBy"], sums: readonly UsageSum[]): Answer
 };
 
 const usage =
-  ({ guard, budgets }: BudgetParts): Endpoint =>
+  ({ guard, budgets, ledger }: BudgetParts): Endpoint =>
   async (c) => {
     await guard(c, "audit");
     const { group_by: groupBy, from, to, agent, run, format } = shaped(usageQuery, c.req.query());
@@ -245,7 +246,11 @@ const usage =
       ...(run === undefined ? {} : { run }),
     });
     if (format === "csv") return csvAnswer(groupBy, sums);
+    const latest = (await ledger.closing())?.latest;
+    // What pruned entries told of use went with them.
+    const isPart = latest !== undefined && (from === undefined || instantOf(from) <= latest);
     return jsonAnswer(200, {
+      ...(isPart ? { pruned_until: instantText(latest) } : {}),
       usage: sums.map(({ group, unit, amount }) => ({
         ...group,
         unit,

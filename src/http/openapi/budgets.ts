@@ -153,9 +153,10 @@ const usageOperations: Operations = {
     answers: {
       200: {
         description:
-          "Sums by the members that `group_by` names, and by unit; with `format=csv`, as a table in `text/csv`.",
+          "Sums by the members that `group_by` names, and by unit; with `format=csv`, as a table in `text/csv`. Use of before `pruned_until` isn't in them: its entries were pruned.",
         others: ["text/csv; charset=utf-8"],
         schema: object({
+          "pruned_until?": text,
           usage: listOf({
             ...object({ unit: text, amount: whole, "text?": text }),
             additionalProperties: { type: ["string", "null"] },

@@ -127,6 +127,14 @@ describe("pruning", () => {
     db.close();
   });
 
+  test("is told to whoever asks what was used, unless they ask of later", async () => {
+    const { body } = await call("GET", "/v1/usage");
+    const until = body.pruned_until as string;
+    expect(Math.abs(Date.parse(until) - Date.now())).toBeLessThan(600_000);
+    const later = await call("GET", `/v1/usage?from=${new Date(Date.parse(until) + 1).toISOString()}`);
+    expect([later.status, "pruned_until" in later.body]).toEqual([200, false]);
+  });
+
   test("is told to whoever asks for a pruned entry, not a plain not found", async () => {
     for (const ref of ["7", oldId]) {
       const { status, body } = await call("GET", `/v1/ledger/entries/${ref}`);
