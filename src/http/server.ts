@@ -5,7 +5,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer, Server as TlsServer } from "node:https";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { getRequestListener } from "@hono/node-server";
+import { getRequestListener, RequestError } from "@hono/node-server";
 import type { Hono } from "hono";
 import { assert } from "../kit/assert.ts";
 import { Problem, problemStatus } from "../kit/problem.ts";
@@ -83,6 +83,9 @@ const clearSocket = async (path: string): Promise<void> => {
   if (!alive) rmSync(path, { force: true });
 };
 
+/** `rawPacket`: what was read last. */
+type ClientError = NodeJS.ErrnoException & { rawPacket?: Buffer };
+
 type Fault = { problem: Problem; why: Shed };
 
 /** What never became a request. */
@@ -159,11 +162,22 @@ const createBounded = ({ limits, tls }: HttpOptions, answer: RequestListener): S
   return server;
 };
 
+/** The application answers whatever is wrong with a request, but for what is none to it: a host or a path that is no URL's. */
+const unreadable = (error: unknown): Response => {
+  const { status, body, headers } = problemAnswer(
+    error instanceof RequestError
+      ? new Problem("invalid_request", "the request's host or path is not one of a URL", { cause: error })
+      : new Problem("internal", "internal error", { cause: error }),
+    { "X-Request-ID": randomUUID() },
+  );
+  return new Response(body, { status, ...(headers ? { headers } : {}) });
+};
+
 /** Starts to listen. Port 0 takes a free one. @throws Problem `not_ready` when the address can't be had */
 export const startHttp = async (app: Hono, options: HttpOptions): Promise<HttpServer> => {
   const { listen: at, limits, tls, onShed } = options;
   const admission = createAdmission(limits);
-  const listener = getRequestListener(app.fetch);
+  const listener = getRequestListener(app.fetch, { errorHandler: unreadable });
   const requests = { open: 0 };
   const sockets = new Set<net.Socket>();
   let closing = false;
@@ -179,11 +193,15 @@ export const startHttp = async (app: Hono, options: HttpOptions): Promise<HttpSe
     socket.once("close", () => sockets.delete(socket));
   });
   server.on("drop", () => onShed?.("connections"));
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: net.Socket) => {
+  server.on("clientError", (error: ClientError, socket: net.Socket) => {
     if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
     const { problem, why } = faultOf(error);
     onShed?.(why);
-    socket.end(rawAnswer(problem), () => socket.destroy());
+    const answered = rawAnswer(problem);
+    // Whoever asked for the head alone takes a body for the next answer.
+    const isHead = error.rawPacket?.subarray(0, 5).toString("latin1") === "HEAD ";
+    const end = isHead ? answered.indexOf("\r\n\r\n") + 4 : answered.length;
+    socket.end(answered.slice(0, end), () => socket.destroy());
   });
   if ("path" in at) await clearSocket(at.path);
   await listen(server, at);
