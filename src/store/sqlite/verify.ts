@@ -193,6 +193,9 @@ export const verifyDatabase = (file: string, trust: Trust, progress: (done: numb
   try {
     db = new Sqlite(file, { readonly: true, fileMustExist: true });
     db.exec("begin");
+    // A damaged page may hold what nothing below reads.
+    const pages = db.prepare<[], string>("pragma quick_check(1)").pluck().get();
+    if (pages !== "ok") return damaged(`the database's pages are damaged: ${pages}`);
     return verifyRows(db, trust, progress);
   } catch (error) {
     if (!(error instanceof Sqlite.SqliteError)) throw error;
