@@ -55,3 +55,13 @@ export const listEntries = (data: string): { index: number; id: string; decision
       maxBuffer: 1 << 28,
     }).toString(),
   ) as { index: number; id: string; decision: string }[];
+
+/** What verifying the ledger says. @throws Error where something is wrong with it */
+export const verifyBuilt = (data: string): string =>
+  execFileSync(
+    process.execPath,
+    [main, "ledger", "verify", "--data", data, "--key", join(data, "ledger.pub")],
+    {
+      cwd: repository,
+    },
+  ).toString();
