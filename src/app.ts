@@ -304,6 +304,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       callers,
       ...telemetry,
       limits: config,
+      proxyHops: config.proxyHops,
       identity: await identityOf(config, () => server.url, clock, log),
       metadataMaxAgeSeconds: config.metadataMaxAgeSeconds,
       ...policiesOf(config, { loader, loading, ledger, worlds, writer, log, clock }),

@@ -14,6 +14,8 @@ export type LimitConfig = {
   idleMsMax: number;
   /** Questions a second that callers without a rate of their own may ask; 0: as many as they like. */
   callerRateMax: number;
+  /** How many proxies in front append to `X-Forwarded-For`. */
+  proxyHops: number;
 };
 
 export type TlsConfig = {
@@ -32,6 +34,7 @@ export type LimitFile = {
   answer_ms_max: number;
   idle_ms_max: number;
   caller_rate_max: number;
+  proxy_hops: number;
 };
 
 export type TlsFile = {
@@ -71,6 +74,11 @@ export const limitFields: { [Name in keyof LimitFile]: z.ZodDefault<z.ZodNumber>
     .default(0)
     .describe(
       "Questions a second that a caller may ask which has no `rate` of its own, twice as many at once; beyond: 429; 0: as many as it likes",
+    ),
+  proxy_hops: whole(0, 10)
+    .default(0)
+    .describe(
+      "How many proxies in front append to `X-Forwarded-For`: so many from its end is the client's address, for the log; 0: none is believed",
     ),
 };
 
@@ -144,6 +152,7 @@ export const limitsOf = (file: LimitFile): LimitConfig => ({
   answerMsMax: file.answer_ms_max,
   idleMsMax: file.idle_ms_max,
   callerRateMax: file.caller_rate_max,
+  proxyHops: file.proxy_hops,
 });
 
 export const fileOfLimits = (config: LimitConfig): LimitFile => ({
@@ -155,6 +164,7 @@ export const fileOfLimits = (config: LimitConfig): LimitFile => ({
   answer_ms_max: config.answerMsMax,
   idle_ms_max: config.idleMsMax,
   caller_rate_max: config.callerRateMax,
+  proxy_hops: config.proxyHops,
 });
 
 /** `base` is where relative paths start. */

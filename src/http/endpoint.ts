@@ -3,11 +3,12 @@ import { randomUUID } from "node:crypto";
 import type { Context, Handler, Hono } from "hono";
 import type { Asker } from "../decision/prepare.ts";
 import type { Caller } from "../identity/caller.ts";
-import { Problem } from "../kit/problem.ts";
+import { Problem, type ProblemCode } from "../kit/problem.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Api, Metrics } from "../telemetry/metrics.ts";
 import { epochMs, type Trace, type Tracer } from "../telemetry/trace.ts";
 import { type Answer, problemAnswer } from "./answer.ts";
+import { clientAddress } from "./client-address.ts";
 import { header } from "./headers.ts";
 
 export type Request = {
@@ -63,7 +64,13 @@ const protective = {
   "Referrer-Policy": "no-referrer",
 } as const;
 
-export type HandlerParts = { log: Logger; metrics: Metrics; tracer?: Tracer | undefined };
+export type HandlerParts = {
+  log: Logger;
+  metrics: Metrics;
+  tracer?: Tracer | undefined;
+  /** How many proxies in front are believed where a request came from. */
+  proxyHops?: number;
+};
 
 const beginTrace = (c: Context, tracer: Tracer, route: string): Trace => {
   const [traceparent, tracestate] = [header(c, "traceparent"), header(c, "tracestate")];
@@ -77,7 +84,7 @@ const beginTrace = (c: Context, tracer: Tracer, route: string): Trace => {
 
 /** Turns an endpoint into a handler that always answers. */
 export const handlerOf =
-  ({ log, metrics, tracer }: HandlerParts) =>
+  ({ log, metrics, tracer, proxyHops = 0 }: HandlerParts) =>
   (endpoint: Endpoint, api: Api = "other", route = ""): Handler =>
   async (c) => {
     const started = performance.now();
@@ -86,7 +93,7 @@ export const handlerOf =
     const acceptable = given === undefined || requestIdPattern.test(given);
     const requestId = acceptable ? (given ?? randomUUID()) : randomUUID();
     const traceId = traceIdOf(c);
-    const answer = await answerTo(c, log, requestId, () => {
+    const answer = await answerTo(c, { log, proxyHops, requestId }, () => {
       if (!acceptable)
         throw new Problem("invalid_request", "X-Request-ID must be 1 to 256 visible ASCII characters", {
           field: "x-request-id",
@@ -117,17 +124,22 @@ export const handlerOf =
     });
   };
 
+/** Who asks without leave, or too often: somebody may want to know where from. */
+const turnedAway: ReadonlySet<ProblemCode> = new Set(["unauthenticated", "forbidden", "rate_limited"]);
+
 const answerTo = async (
   c: Context,
-  log: Logger,
-  requestId: string,
+  { log, proxyHops, requestId }: { log: Logger; proxyHops: number; requestId: string },
   endpoint: () => Answer | Promise<Answer>,
 ): Promise<Answer> => {
   try {
     return await endpoint();
   } catch (error) {
     if (error instanceof Problem) {
-      if (error.status >= 500) log.error({ requestId, code: error.code, err: error }, error.detail);
+      const { code, status, detail } = error;
+      if (status >= 500) log.error({ requestId, code, err: error }, detail);
+      else if (turnedAway.has(code))
+        log.info({ requestId, code, client: clientAddress(c, proxyHops) }, "a request was turned away");
       return problemAnswer(error);
     }
     log.error(

@@ -1,12 +1,11 @@
 /** Who may use an API: callers by key or token; without any callers, only what runs on this machine (DESIGN §7). */
-import { IncomingMessage } from "node:http";
 import type { Context } from "hono";
 import type { Caller, Scope } from "../identity/caller.ts";
 import type { CertificateNames } from "../identity/certificate.ts";
-import { isObject } from "../kit/json.ts";
 import { Problem } from "../kit/problem.ts";
 import { header, headerNames } from "./headers.ts";
 import type { Rates } from "./rate.ts";
+import { socketOf } from "./socket.ts";
 import { certificateOf } from "./tls.ts";
 
 export type GuardParts = {
@@ -56,13 +55,6 @@ const checkLoopback = (c: Context): void => {
 
 const unauthenticated = (): Problem =>
   new Problem("unauthenticated", "an API key or access token is required");
-
-/** The connection that a request came over; none where it never was on one. */
-const socketOf = (c: Context): unknown => {
-  const env: unknown = c.env;
-  const incoming: unknown = isObject(env) ? env["incoming"] : undefined;
-  return incoming instanceof IncomingMessage ? incoming.socket : undefined;
-};
 
 const identify = async (c: Context, { authenticate, callerOf, open }: GuardParts): Promise<Caller> => {
   const authorization = header(c, "authorization");
