@@ -130,6 +130,7 @@ const shownCaller = z.object({
   token_required: z.boolean(),
   proof_urls: z.array(z.string()),
   obligations: z.array(z.string()),
+  rate: z.object({ per_second: z.number(), burst: z.number() }).optional(),
   added_at: z.string().optional(),
   revoked_at: z.string().optional(),
 });
@@ -259,25 +260,27 @@ const httpStores = (send: Send, log: LogSource): Stores => ({
         await send("DELETE", `/v1/callers/${encodeURIComponent(command.name)}`);
         return;
       }
-      const { keyHash, actorRequired, tokenRequired, proofUrls, ...rest } = command.added;
+      const { keyHash, actorRequired, tokenRequired, proofUrls, rate, ...rest } = command.added;
       await send("POST", "/v1/callers", {
         ...rest,
         key_hash: keyHash,
         actor_required: actorRequired,
         token_required: tokenRequired,
         proof_urls: proofUrls,
+        ...(rate ? { rate: { per_second: rate.perSecond, burst: rate.burst } } : {}),
       });
     },
     callers: async () => {
       const { callers } = z.object({ callers: z.array(shownCaller) }).parse(await send("GET", "/v1/callers"));
       return callers.map(({ authenticates_by: _by, ...shown }) => {
-        const { actor_required, token_required, proof_urls, added_at, revoked_at, ...rest } = shown;
+        const { actor_required, token_required, proof_urls, rate, added_at, revoked_at, ...rest } = shown;
         return {
           ...rest,
           actorRequired: actor_required,
           tokenRequired: token_required,
           proofUrls: proof_urls,
           addedAt: added_at ?? "",
+          ...(rate ? { rate: { perSecond: rate.per_second, burst: rate.burst } } : {}),
           ...(revoked_at === undefined ? {} : { revokedAt: revoked_at }),
         };
       });

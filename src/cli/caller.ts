@@ -1,6 +1,14 @@
 /** `remit caller …`: who may ask. */
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type Caller, type Detail, details, scopes, type Scope } from "../identity/caller.ts";
+import {
+  type Caller,
+  type Detail,
+  details,
+  type Rate,
+  rateMax,
+  scopes,
+  type Scope,
+} from "../identity/caller.ts";
 import { isProofUrl } from "../identity/issuer.ts";
 import { newKey } from "../identity/key.ts";
 import { type Micros, systemClock } from "../kit/clock.ts";
@@ -17,6 +25,7 @@ type AddOptions = CommonOptions & {
   tokenRequired: boolean;
   proofUrl: string[];
   obligation: string[];
+  rate?: Rate;
 };
 
 const isScope = (text: string): text is Scope => scopes.some((scope) => scope === text);
@@ -27,6 +36,23 @@ const collectScopes = (value: string, before: Scope[] = []): Scope[] => {
   const unknown = wanted.find((text) => !isScope(text));
   if (unknown !== undefined) throw new InvalidArgumentError(`\`${unknown}\` is none of ${scopes.join(", ")}`);
   return [...before, ...wanted.filter(isScope)];
+};
+
+/** `N` or `N/BURST`. */
+const readRate = (value: string): Rate => {
+  const [, second, burst] = /^(\d+(?:\.\d+)?)(?:\/(\d+))?$/.exec(value) ?? [];
+  const perSecond = Number(second);
+  const rate = {
+    perSecond,
+    burst: burst === undefined ? Math.max(1, Math.ceil(2 * perSecond)) : Number(burst),
+  };
+  const fits =
+    rate.perSecond > 0 &&
+    rate.perSecond <= rateMax.perSecond &&
+    rate.burst >= 1 &&
+    rate.burst <= rateMax.burst;
+  if (!fits) throw new InvalidArgumentError("it must be like 50 or 50/200: questions a second, and at once");
+  return rate;
 };
 
 const collectUrl = (value: string, before: string[] = []): string[] => {
@@ -55,6 +81,7 @@ const add = async (name: string, options: AddOptions): Promise<void> => {
     ...(options.tokenRequired ? { tokenRequired: true } : {}),
     ...(options.proofUrl === undefined ? {} : { proofUrls: options.proofUrl }),
     obligations: options.obligation ?? [],
+    ...(options.rate ? { rate: options.rate } : {}),
   };
   await withStores(configOf(options), ({ callers }) =>
     callers.changeCaller({ ...byAdministrator(), verb: "add", added: caller }),
@@ -76,6 +103,7 @@ const shown = (caller: Listed): Record<string, unknown> => ({
   token_required: caller.tokenRequired ?? false,
   proof_urls: caller.proofUrls ?? [],
   obligations: caller.obligations,
+  ...(caller.rate ? { rate: { per_second: caller.rate.perSecond, burst: caller.rate.burst } } : {}),
   ...(caller.addedAt === "" ? {} : { added_at: caller.addedAt }),
   ...(caller.revokedAt === undefined ? {} : { revoked_at: caller.revokedAt }),
 });
@@ -130,6 +158,11 @@ export const callerCommand = (): Command =>
         .option("--token-required", "every question must bear tokens for its subject and its acting agent")
         .option("--proof-url <url>", "a URL that proofs of possession may be for", collectUrl)
         .option("--obligation <type>", "an obligation type it can always fulfil", collect)
+        .option(
+          "--rate <rate>",
+          "questions a second that it may ask, and how many at once where that isn't twice as many: 50 or 50/200",
+          readRate,
+        )
         .action(add),
     )
     .addCommand(

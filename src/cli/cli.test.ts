@@ -278,6 +278,29 @@ describe("remit caller", () => {
     expect((await post(url, question("alice"), bearer)).status).toBe(401);
     await service.close();
   });
+
+  test("bounds how often a caller asks, from the next question on and after a restart", async () => {
+    const dir = folder();
+    const before = await startTestService({ dir });
+    const added = await remit(dir, ["caller", "add", "gateway", "--rate", "0.001/2"]);
+    const bearer = { authorization: `Bearer ${added.stdout.trim()}` };
+    const statuses = async ({ url }: TestService): Promise<number[]> => {
+      const answers = [];
+      for (let n = 0; n < 3; n++)
+        answers.push((await post(`${url}/access/v1/evaluation`, question("alice"), bearer)).status);
+      return answers;
+    };
+    expect(await statuses(before)).toEqual([200, 200, 429]);
+    const { stdout } = await remit(dir, ["caller", "list", "--format", "json"]);
+    const [listed] = JSON.parse(stdout) as unknown[];
+    expect(listed).toMatchObject({ name: "gateway", rate: { per_second: 0.001, burst: 2 } });
+    await before.close();
+    const after = await startTestService({ dir });
+    expect(await statuses(after)).toEqual([200, 200, 429]);
+    await after.close();
+    for (const rate of ["0", "-1", "5/0", "x", "1e9", "2000000"])
+      expect([rate, (await remit(dir, ["caller", "add", "one", "--rate", rate])).code]).toEqual([rate, 2]);
+  });
 });
 
 describe("remit ledger list", () => {

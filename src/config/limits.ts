@@ -1,6 +1,7 @@
 /** Bounds on what a request may take and how it travels, between the file's form and the code's. */
 import { resolve } from "node:path";
 import { z } from "zod";
+import { rateMax } from "../identity/caller.ts";
 
 /** Bounds, as the code knows them. */
 export type LimitConfig = {
@@ -139,8 +140,8 @@ export const rateShape: z.ZodObject<
   Record<"per_second" | "burst", z.ZodNumber>,
   z.core.$strict
 > = z.strictObject({
-  per_second: z.number().positive().max(1_000_000).describe("Questions a second, in the long run"),
-  burst: whole(1, 1_000_000).describe("Questions at once"),
+  per_second: z.number().positive().max(rateMax.perSecond).describe("Questions a second, in the long run"),
+  burst: whole(1, rateMax.burst).describe("Questions at once"),
 });
 
 export const limitsOf = (file: LimitFile): LimitConfig => ({

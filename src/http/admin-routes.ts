@@ -1,7 +1,7 @@
 /** Callers over HTTP: administrators add and revoke them. */
 import type { Hono } from "hono";
 import { z } from "zod";
-import { details, scopes, type Caller } from "../identity/caller.ts";
+import { details, rateMax, scopes, type Caller } from "../identity/caller.ts";
 import { isProofUrl } from "../identity/issuer.ts";
 import type { CallerStore } from "../identity/store.ts";
 import type { Clock } from "../kit/clock.ts";
@@ -33,6 +33,12 @@ const callerBody = z.strictObject({
     .array(z.string().refine(isProofUrl, "must be an https URL without user, query and fragment"))
     .default([]),
   obligations: z.array(z.string()).default([]),
+  rate: z
+    .strictObject({
+      per_second: z.number().positive().max(rateMax.perSecond),
+      burst: z.number().int().min(1).max(rateMax.burst),
+    })
+    .optional(),
 });
 
 type Added = Caller & { addedAt?: string; revokedAt?: string };
@@ -49,6 +55,7 @@ const shownCaller = (caller: Added): Record<string, unknown> => ({
   token_required: caller.tokenRequired ?? false,
   proof_urls: caller.proofUrls ?? [],
   obligations: caller.obligations,
+  ...(caller.rate ? { rate: { per_second: caller.rate.perSecond, burst: caller.rate.burst } } : {}),
   ...(caller.addedAt === undefined ? {} : { added_at: caller.addedAt }),
   ...(caller.revokedAt === undefined ? {} : { revoked_at: caller.revokedAt }),
 });
@@ -64,7 +71,7 @@ const addCaller =
   ({ guard, callers, limits, clock }: AdminParts): Endpoint =>
   async (c) => {
     const by = await guard(c, "admin");
-    const { key_hash, actor_required, token_required, proof_urls, ...rest } = shaped(
+    const { key_hash, actor_required, token_required, proof_urls, rate, ...rest } = shaped(
       callerBody,
       await readBody(c, limits),
     );
@@ -74,6 +81,7 @@ const addCaller =
       actorRequired: actor_required,
       tokenRequired: token_required,
       proofUrls: proof_urls,
+      ...(rate ? { rate: { perSecond: rate.per_second, burst: rate.burst } } : {}),
     };
     const at = clock();
     await callers.changeCaller({ id: uuidv7(at), at, caller: by.name, verb: "add", added: caller });

@@ -10,6 +10,9 @@ export type Detail = (typeof details)[number];
 /** How often a caller may ask: so many questions a second in the long run, and so many at once. */
 export type Rate = { perSecond: number; burst: number };
 
+/** The most that a rate may be. */
+export const rateMax: Rate = { perSecond: 1_000_000, burst: 1_000_000 };
+
 /** Exactly one of: the SHA-256 of the certificate in hexadecimal digits, its whole subject, or one of its alternative names. */
 export type CertificateName = { sha256: string } | { subject: string } | { san: string };
 

@@ -19,7 +19,7 @@ import {
 
 const caller = object({
   name: text,
-  authenticates_by: oneOf("key", "oauth"),
+  authenticates_by: oneOf("key", "oauth", "certificate"),
   scopes: listOf(oneOf(...scopes)),
   detail: oneOf(...details),
   subjects: listOf(text),
@@ -28,6 +28,7 @@ const caller = object({
   token_required: flag,
   proof_urls: listOf(text),
   obligations: listOf(text),
+  "rate?": object({ per_second: { type: "number" }, burst: count }),
   "added_at?": instant,
   "revoked_at?": instant,
 });
@@ -77,6 +78,7 @@ export const callerOperations: Operations = {
         name: "gateway",
         key_hash: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         scopes: ["evaluate", "settle"],
+        rate: { per_second: 200, burst: 1000 },
       },
     },
   },
