@@ -1,7 +1,7 @@
 /** The HTTP server: starts listening, keeps what it takes in within bounds, and stops without leaving a request unanswered. */
 import { randomUUID } from "node:crypto";
 import { chmodSync, rmSync } from "node:fs";
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, Server as TlsServer } from "node:https";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -162,6 +162,24 @@ const createBounded = ({ limits, tls }: HttpOptions, answer: RequestListener): S
   return server;
 };
 
+/** Whether a host is one of a URL: the adaptor finds out only where a whole URL is wanted. The usual one is known. */
+const hostCheck = (): ((host: string) => boolean) => {
+  let known = "";
+  return (host) => {
+    if (host === known) return true;
+    if (!URL.canParse(`http://${host}/`)) return false;
+    known = host;
+    return true;
+  };
+};
+
+const strangeHost = new Problem("invalid_request", "the host is not one of a URL", { field: "host" });
+
+const sendProblem = (response: ServerResponse, problem: Problem): void => {
+  const { status, body, headers } = problemAnswer(problem, { "X-Request-ID": randomUUID() });
+  response.writeHead(status, { ...headers, "Content-Length": Buffer.byteLength(body) }).end(body);
+};
+
 /** The application answers whatever is wrong with a request, but for what is none to it: a host or a path that is no URL's. */
 const unreadable = (error: unknown): Response => {
   const { status, body, headers } = problemAnswer(
@@ -181,7 +199,15 @@ export const startHttp = async (app: Hono, options: HttpOptions): Promise<HttpSe
   const requests = { open: 0 };
   const sockets = new Set<net.Socket>();
   let closing = false;
-  const answer = admitting(admission, (request, response) => void listener(request, response), onShed);
+  const isHost = hostCheck();
+  const answer = admitting(
+    admission,
+    (request, response) => {
+      if (isHost(request.headers.host ?? "")) void listener(request, response);
+      else sendProblem(response, strangeHost);
+    },
+    onShed,
+  );
   const server = createBounded(options, (request, response) => {
     requests.open++;
     response.once("close", () => requests.open--);

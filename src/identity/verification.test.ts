@@ -62,6 +62,8 @@ beforeEach(async () => {
     asked.push(path);
     const answer = answers[path];
     response.statusCode = answer === undefined ? 503 : 200;
+    // It takes the request, and that is all.
+    if (answer === "silence") return;
     const respond = async (): Promise<void> => {
       const body = await bodyOf(request);
       if (request.method === "POST") inspected.push(new URLSearchParams(body));
@@ -312,6 +314,21 @@ describe("an access token is refused", () => {
     answers["/keys"] = keys;
     expect(await verify({ agent: await accessToken() })).toHaveProperty("tokens");
     expect(sources.unreachable()).toEqual([]);
+  });
+
+  test("as token_keys_unreachable, in bounded time, when who has the keys takes the request and never answers", async () => {
+    const { verify, sources } = verifier();
+    const keys = answers["/keys"];
+    answers["/keys"] = "silence";
+    const began = performance.now();
+    expect(await verify({ agent: await accessToken() })).toMatchObject({
+      refusal: { reason: "token_keys_unreachable" },
+    });
+    // Two seconds are what the sources are given; a wait for ever would be ended by the test's own time.
+    expect(performance.now() - began).toBeGreaterThan(1900);
+    expect(sources.unreachable()).toMatchObject([{ source: base }]);
+    answers["/keys"] = keys;
+    expect(await verify({ agent: await accessToken() })).toHaveProperty("tokens");
   });
 
   test("but not otherwise: it names client and subject, and actors of issuers that it may name", async () => {
