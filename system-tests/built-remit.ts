@@ -48,13 +48,13 @@ export const startBuilt = async (data: string, env: Record<string, string> = {})
 };
 
 /** The ledger's entries, oldest first, as the command line lists them. */
-export const listEntries = (data: string): { index: number; id: string; decision: string }[] =>
+export const listEntries = (data: string): { index: number; id: string; kind: string }[] =>
   JSON.parse(
     execFileSync(process.execPath, [main, "ledger", "list", "--data", data, "--format", "json"], {
       cwd: repository,
       maxBuffer: 1 << 28,
     }).toString(),
-  ) as { index: number; id: string; decision: string }[];
+  ) as { index: number; id: string; kind: string }[];
 
 /** What verifying the ledger says. @throws Error where something is wrong with it */
 export const verifyBuilt = (data: string): string =>

@@ -17,10 +17,11 @@ const expectRefused = (answer: Posted): void => {
   expect(answer.body).not.toHaveProperty("decision");
 };
 
-/** Every answered decision was recorded, in order, and nothing else was. */
+/** Every answered decision was recorded, in order, and no other was. */
 const expectRecorded = (data: string, answers: readonly Posted[]): void => {
   const entries = listEntries(data);
-  expect(entries.map(({ id }) => id)).toEqual(answers.map(idOf));
+  const decisions = entries.filter(({ kind }) => kind === "decision");
+  expect(decisions.map(({ id }) => id)).toEqual(answers.map(idOf));
   expect(entries.map(({ index }) => index)).toEqual(entries.map((_, position) => position));
 };
 
@@ -92,43 +93,57 @@ test(
   },
 );
 
-/** Loaded before the C library: while the file named by `FAIL_SYNC` exists, no sync succeeds. */
-const failingSync = `
+/** Loaded before the C library: while the file named by `FAIL_SYNC` exists, no sync succeeds; by `FAIL_WRITE`, no write to a place in a file. */
+const failing = `
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+static int fails(const char *name, int with) {
+  const char *file = getenv(name);
+  if (!file || access(file, F_OK) != 0) return 0;
+  errno = with;
+  return 1;
+}
 static int guarded(const char *name, int fd) {
-  const char *file = getenv("FAIL_SYNC");
-  if (file && access(file, F_OK) == 0) { errno = EIO; return -1; }
+  if (fails("FAIL_SYNC", EIO)) return -1;
   return ((int (*)(int))dlsym(RTLD_NEXT, name))(fd);
 }
 int fsync(int fd) { return guarded("fsync", fd); }
 int fdatasync(int fd) { return guarded("fdatasync", fd); }
+typedef ssize_t (*writer)(int, const void *, size_t, off64_t);
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
+  if (fails("FAIL_WRITE", EROFS)) return -1;
+  return ((writer)dlsym(RTLD_NEXT, "pwrite64"))(fd, bytes, count, at);
+}
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) { return pwrite64(fd, bytes, count, at); }
 `;
 
 const findNoPreload = (): string | undefined => {
-  if (process.platform !== "linux") return "needs Linux, to make syncs fail";
-  return succeeds("cc", ["--version"]) ? undefined : "needs a C compiler, to make syncs fail";
+  if (process.platform !== "linux") return "needs Linux, to make a disk fail";
+  return succeeds("cc", ["--version"]) ? undefined : "needs a C compiler, to make a disk fail";
 };
 const noPreload = findNoPreload();
 
-test(
+test.each([
+  ["syncs fail", "FAIL_SYNC"],
+  ["the file system is read-only", "FAIL_WRITE"],
+])(
   titleOf(
     noPreload,
-    "while syncs fail the answer is 503 and nothing is permitted; when they work again, service resumes by itself",
+    "while %s the answer is 503 and nothing is permitted; afterwards service resumes by itself",
   ),
   { skip: noPreload !== undefined },
-  async () => {
+  async (_what, variable) => {
     const dir = tempDir();
     onTestFinished(() => rmSync(dir, { recursive: true }));
-    const [source, library, flag] = [join(dir, "sync.c"), join(dir, "sync.so"), join(dir, "fail")];
-    writeFileSync(source, failingSync);
+    const [source, library, flag] = [join(dir, "fail.c"), join(dir, "fail.so"), join(dir, "fail")];
+    writeFileSync(source, failing);
     execFileSync("cc", ["-shared", "-fPIC", "-o", library, source, "-ldl"]);
     const data = join(dir, "data");
     mkdirSync(data);
-    const service = await startBuilt(data, { LD_PRELOAD: library, FAIL_SYNC: flag });
+    const service = await startBuilt(data, { LD_PRELOAD: library, [variable]: flag });
     const answered = [await ask(service)];
     expect(answered[0]!.body).toEqual({ decision: true });
     writeFileSync(flag, "");
