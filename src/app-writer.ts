@@ -112,6 +112,17 @@ const takePolicies = (
   port.on("message", (message: ToJudge) => port.postMessage(take(message)));
 };
 
+/** What is done again and again, until the ledger is closed. */
+const rounds = new Set<NodeJS.Timeout>();
+
+const every = (intervalMs: number, work: () => void): void =>
+  void rounds.add(setInterval(work, intervalMs).unref());
+
+const endRounds = (): void => {
+  for (const round of rounds) clearInterval(round);
+  rounds.clear();
+};
+
 const checkpointIntervalMs = 1000;
 
 /** Takes entries into the tree between questions; a long way to go is gone in steps. Gives the newest checkpoint. */
@@ -127,7 +138,7 @@ const startTree = (ledger: Ledger, clock: Clock, tell: (news: WriterNews) => voi
       const { more, signed } = ledger.integrate(clock());
       failed = "";
       if (signed !== undefined) publish(signed);
-      if (more) setImmediate(step);
+      if (more && rounds.size > 0) setImmediate(step);
     } catch (error) {
       const why =
         error instanceof Problem && error.cause !== undefined ? errorText(error.cause) : errorText(error);
@@ -135,7 +146,7 @@ const startTree = (ledger: Ledger, clock: Clock, tell: (news: WriterNews) => voi
       failed = why;
     }
   };
-  setInterval(step, checkpointIntervalMs).unref();
+  every(checkpointIntervalMs, step);
   const newest = (): string => publish(ledger.checkpoint(clock()));
   newest();
   return newest;
@@ -159,7 +170,7 @@ const startHeads = (
       warn(`the ends of chains can't be logged: ${errorText(error)}`);
     }
   };
-  setInterval(look, Math.min(intervalMs, headsLookMsMax)).unref();
+  every(Math.min(intervalMs, headsLookMsMax), look);
 };
 
 /** A lapse is due whether or not anyone asks. */
@@ -171,7 +182,7 @@ const startLapses = (ledger: Ledger, clock: Clock, warn: (warning: string) => vo
       warn(`holds can't lapse: ${errorText(error)}`);
     }
   };
-  setInterval(lapse, lapseIntervalMs).unref();
+  every(lapseIntervalMs, lapse);
 };
 
 /** More would have to be judged in one commit than fit in any: what wasn't taken is given up. */
@@ -255,6 +266,7 @@ const start = (given: WriterStart): void => {
     ...ledgerHandlers(ledger, stopwatch),
     checkpoint,
     close: () => {
+      endRounds();
       checkpoint();
       ledger.close();
     },
