@@ -58,7 +58,11 @@ export type Circumstances = {
 class Refused extends Error {
   readonly refusal: Refusal;
   constructor(reason: Reason, detail: string) {
+    const { stackTraceLimit } = Error;
+    // Nobody sees where it came from, and looking that up takes longer than all else that a refused question does.
+    Error.stackTraceLimit = 0;
     super(detail);
+    Error.stackTraceLimit = stackTraceLimit;
     this.refusal = { reason, detail };
   }
 }
