@@ -265,7 +265,7 @@ export const bentPath = (path: string, { pick, chance, below }: Random): string 
       path.replace(
         /[^/]+$/,
         // Other names than questions are bent to: an administrator may well make an entity of this one.
-        pick(["%00", "%2e%2e", "%ff", "%", "%E0%A4%A", "..;", "a".repeat(3000), "prototype"]),
+        pick(["%00x", "%2e%2e", "%ff", "%", "%E0%A4%A", "..;", "a".repeat(3000), "prototype"]),
       ),
     () =>
       `${path}${path.includes("?") ? "&" : "?"}${pick(queries)}=${pick(["-1", "", "1e9", "%00", "null", "a,b,c,d,e,f", "9".repeat(30), "2026-01-01"])}`,
