@@ -21,7 +21,7 @@ import { createPolicyDesk, type PolicyDesk } from "./decision/activation.ts";
 import { createExplainer, type Explainer, type ExplainerParts } from "./decision/explain.ts";
 import { createSearcher, type Searcher, type SearcherParts } from "./decision/search.ts";
 import type { Loader } from "./decision/loader.ts";
-import type { Loaded } from "./decision/snapshot.ts";
+import type { World } from "./decision/prepare.ts";
 import { createSimulator, type Simulator } from "./decision/simulator.ts";
 import { createWorlds, type Worlds } from "./decision/worlds.ts";
 import { identityPath } from "./authzen/metadata.ts";
@@ -73,14 +73,23 @@ const retire = ({ calls }: Writer, log: Logger, policySet: string, worlds: numbe
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
-const summaryOf = (url: string, config: Config, loaded: Loaded, open: boolean): string[] => {
+/** An agent of the shipped example. */
+const exampleAgent = "spiffe://example.org/agents/a11y-auditor";
+
+/** How to ask a first question: of the example where it is loaded, else as the description of the API says. */
+const firstSteps = (url: string, { registry }: World, open: boolean): string => {
+  if (!registry.byId(exampleAgent)) return `how to ask: ${url}/docs`;
   const key = open ? "" : ' -H "Authorization: Bearer $REMIT_KEY"';
-  const question =
-    '{"subject":{"type":"Agent","id":"spiffe://example.org/agents/a11y-auditor"},"action":{"name":"read"},"resource":{"type":"Website","id":"https://www.acme.example"}}';
+  const question = `{"subject":{"type":"Agent","id":"${exampleAgent}"},"action":{"name":"read"},"resource":{"type":"Website","id":"https://www.acme.example"}}`;
+  return `try: curl -s ${url}/access/v1/evaluation${key} -H "Content-Type: application/json" -d '${question}'`;
+};
+
+const summaryOf = (url: string, config: Config, world: World, open: boolean): string[] => {
+  const { loaded } = world.head;
   return [
     `remit listens on ${url}`,
     `loaded ${plural(loaded.policies, "policy", "policies")}, ${plural(loaded.entities, "entity", "entities")}, ${plural(loaded.agents, "agent", "agents")} from ${config.policies} and ${config.schemas}; ledger ${ledgerFile(config.data)}`,
-    `try: curl -s ${url}/access/v1/evaluation${key} -H "Content-Type: application/json" -d '${question}'`,
+    firstSteps(url, world, open),
   ];
 };
 
@@ -319,11 +328,10 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const server: Listening = await startListening(app, { config, log, metrics, keyHash: admin.keyHash });
     lock.announce({ url: server.controlUrl });
     const running = { config, ...telemetry, loader, background, publisher, tails, reads, lock };
-    const { loaded } = worlds.current().head;
     return {
       url: server.url,
       fetch: async (request) => app.fetch(request),
-      summary: summaryOf(server.url, config, loaded, open()),
+      summary: summaryOf(server.url, config, worlds.current(), open()),
       boundLedger: (pagesMax) => writer.calls.call("bound", pagesMax),
       close: () => stop({ ...running, server, ledger, writer }),
     };

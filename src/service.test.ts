@@ -168,3 +168,14 @@ test(
     expect(decisions).toHaveLength(permitted.length + 1);
   },
 );
+
+test("what it says at the start is a question that it answers, or where questions are described", async () => {
+  const example = await startTestService({ from: repository });
+  const [, url, body] = /^try: curl -s (\S+) .* -d '(.+)'$/.exec(example.summary.at(-1)!)!;
+  expect((await post(url!, JSON.parse(body!))).body).toEqual({ decision: true });
+  await example.close();
+  const other = await startTestService();
+  const [, docs] = /^how to ask: (\S+)$/.exec(other.summary.at(-1)!)!;
+  expect((await fetch(docs!)).status).toBe(200);
+  await other.close();
+});
