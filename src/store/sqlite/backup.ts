@@ -1,5 +1,5 @@
 /** A copy of a database as of one moment: readers and the writer go on meanwhile. */
-import Sqlite from "better-sqlite3";
+import { Sqlite } from "./driver.ts";
 
 /** Copies a database into a file that doesn't exist. What was erased leaves no bytes in it. */
 export const copyDatabase = (file: string, target: string): void => {

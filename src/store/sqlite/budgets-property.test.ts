@@ -2,11 +2,12 @@
  * Whatever happens in whatever order, over hierarchies of depth four: balances are what entries and open holds say,
  * and no hard limit is exceeded by what asks first.
  */
-import Sqlite, { type Database } from "better-sqlite3";
+import type { Database } from "better-sqlite3";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Budget } from "../../budget/budget.ts";
 import type { HoldView } from "../../budget/store.ts";
+import { Sqlite } from "./driver.ts";
 import { createAccountViews } from "./account-views.ts";
 import { createAccounts } from "./accounts.ts";
 import { createMoves } from "./periods.ts";

@@ -2,7 +2,6 @@
  * Budgets on a real ledger file: the known failures of other systems (F1 to F20), each as a test, and what becomes of
  * holds. After every test all balances are recomputed from the entries.
  */
-import Sqlite from "better-sqlite3";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Budget, Runaway } from "../../budget/budget.ts";
 import type { Price, PriceCatalogue } from "../../budget/prices.ts";
@@ -10,6 +9,7 @@ import type { Price, PriceCatalogue } from "../../budget/prices.ts";
 import type { RunawayRules } from "../../budget/runaway.ts";
 import { uuidv7 } from "../../kit/id.ts";
 import { type Ask, budgetOf, day, hour, minute, second } from "../suite/questions.ts";
+import { Sqlite } from "./driver.ts";
 import { type Counter, openCounter } from "./budgets.test-parts.ts";
 
 const opened: Counter[] = [];

@@ -1,7 +1,7 @@
 /** Whatever is added, read, undone or kept, in whatever order: reads see all of it, and the file ends with what was kept. */
-import Sqlite from "better-sqlite3";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { Sqlite } from "./driver.ts";
 import { createMoves } from "./periods.ts";
 
 type Step =

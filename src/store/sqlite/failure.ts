@@ -1,5 +1,5 @@
 /** Which errors are the database's: it can't write. What an act wants written against a constraint is the act's own fault. */
-import Sqlite from "better-sqlite3";
+import { Sqlite } from "./driver.ts";
 
 /** Whether the whole commit must fail: of anything else one act is undone alone. */
 export const isDatabaseFailure = (error: unknown): boolean =>

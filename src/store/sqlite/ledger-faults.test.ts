@@ -1,11 +1,11 @@
 /** The ledger when something is wrong: an unlikely question, a failing file. Nothing is lost, and one act harms no other. */
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { expect, test } from "vitest";
 import { tempDir } from "../../../conformance-tests/service.ts";
 import type { Facts, Named, Verdict } from "../../decision/question.ts";
 import type { Bound } from "../../decision/store.ts";
 import { leafBytesMax } from "../../ledger/entry.ts";
+import { Sqlite } from "./driver.ts";
 import { openLedger, type Ledger } from "./ledger.ts";
 import type { Command } from "./perform.ts";
 
@@ -67,7 +67,7 @@ const commit = (ledger: Ledger, ...facts: string[]): number[] =>
     .map(({ index }) => index);
 
 const rowsOf = <T>(file: string, sql: string): T[] => {
-  const db = new Database(file, { readonly: true });
+  const db = new Sqlite(file, { readonly: true });
   try {
     return db.prepare<[], T>(sql).all();
   } finally {
@@ -97,7 +97,7 @@ test("however long the names of an entry are, it fits its bound, and the acts be
 test("while nothing can be read or written every act fails as a problem, and afterwards the index has no gap", () => {
   const { ledger, file } = open();
   commit(ledger, factsOf(0));
-  const other = new Database(file);
+  const other = new Sqlite(file);
   other.exec("pragma legacy_alter_table = on; alter table entry rename to lost");
   for (const n of [1, 2])
     expect(() => commit(ledger, factsOf(n))).toThrow(expect.objectContaining({ code: "ledger_unavailable" }));

@@ -4,9 +4,9 @@
  */
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { z } from "zod";
 import { Problem } from "../../kit/problem.ts";
+import { Sqlite } from "./driver.ts";
 
 /** Who holds a data directory. */
 export type Holder = { pid: number; url?: string | undefined; since: string };
@@ -34,13 +34,13 @@ const readHolder = (dir: string): Holder | undefined => {
 };
 
 const isBusy = (error: unknown): boolean =>
-  error instanceof Database.SqliteError && error.code.startsWith("SQLITE_BUSY");
+  error instanceof Sqlite.SqliteError && error.code.startsWith("SQLITE_BUSY");
 
 /** Takes the lock, or says who has it. Creates the directory, readable by its owner only. */
 export const tryLockData = (dir: string): DataLock | { holder: Holder | undefined } => {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const file = join(dir, "remit.lock");
-  const db = new Database(file, { timeout: 0 });
+  const db = new Sqlite(file, { timeout: 0 });
   try {
     chmodSync(file, 0o600);
     db.exec("begin exclusive");

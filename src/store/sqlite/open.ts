@@ -1,7 +1,8 @@
 /** Opens the ledger's file so that what is committed stays: settings are made and checked at every open. */
 import { closeSync, existsSync, openSync } from "node:fs";
-import Database, { type Database as SqliteDatabase } from "better-sqlite3";
+import type { Database } from "better-sqlite3";
 import { Problem } from "../../kit/problem.ts";
+import { Sqlite } from "./driver.ts";
 import { migrate } from "./schema.ts";
 
 export type OpenOptions = {
@@ -21,7 +22,7 @@ const settings = {
   cache_size: -65_536,
 } as const;
 
-const configure = (db: SqliteDatabase): void => {
+const configure = (db: Database): void => {
   for (const [name, wanted] of Object.entries(settings)) {
     db.pragma(`${name} = ${wanted}`);
     const actual: unknown = db.pragma(name, { simple: true });
@@ -34,9 +35,9 @@ const configure = (db: SqliteDatabase): void => {
  * Opens or creates the file, readable by its owner only.
  * @throws Problem `not_ready` when it can't be opened safely or is of a later version
  */
-export const openDatabase = (file: string, { pagesMax }: OpenOptions = {}): SqliteDatabase => {
+export const openDatabase = (file: string, { pagesMax }: OpenOptions = {}): Database => {
   if (!existsSync(file)) closeSync(openSync(file, "wx", 0o600));
-  const db = new Database(file);
+  const db = new Sqlite(file);
   try {
     configure(db);
     migrate(db);

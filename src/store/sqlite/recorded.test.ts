@@ -6,7 +6,6 @@ import { execFile } from "node:child_process";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import Sqlite from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   repository,
@@ -18,6 +17,7 @@ import {
 import { simulatePolicies, type Simulation, type SimulateOptions } from "../../app-simulate.ts";
 import { ledgerFile } from "../../data-directory.ts";
 import { hashKey } from "../../identity/key.ts";
+import { Sqlite } from "./driver.ts";
 import { openRecorded } from "./recorded.ts";
 
 const auditor = "spiffe://example.org/agents/a11y-auditor";

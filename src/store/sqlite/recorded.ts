@@ -2,7 +2,7 @@
  * Reads decisions back for judging again, each with the balances of then: these are the sums of what entries before it
  * moved, and the grants that were given by then. Opens the file for reading alone, beside a service or without one.
  */
-import Sqlite, { type Database } from "better-sqlite3";
+import type { Database } from "better-sqlite3";
 import { accountsOf } from "../../budget/account.ts";
 import type { Balance, Touch } from "../../budget/budget.ts";
 import { readFacts } from "../../decision/facts-text.ts";
@@ -10,6 +10,7 @@ import type { Facts, Reason } from "../../decision/question.ts";
 import type { RecordedAct, RecordedDecision, RecordedFilter, RecordedReader } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
+import { Sqlite } from "./driver.ts";
 import { prunedBefore, readClosing } from "./closing.ts";
 import { newestVersion } from "./schema.ts";
 

@@ -1,7 +1,6 @@
 /** Old entries become hashes: only what was exported and nobody holds, and everything that is left still verifies. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { post, startTestService, tempDir, type TestService } from "../../../conformance-tests/service.ts";
 import { backUp, restore } from "../../app-backup.ts";
@@ -11,6 +10,7 @@ import { verify } from "../../app-verify.ts";
 import { collectEvidence } from "../../ledger/collect-evidence.ts";
 import { exportLines } from "../../ledger/export.ts";
 import { newestOf } from "../../ledger/log-source.ts";
+import { Sqlite } from "./driver.ts";
 import { flipBit, seeded } from "./tamper.test-parts.ts";
 
 const repository = join(import.meta.dirname, "../../..");
@@ -116,7 +116,7 @@ describe("pruning", () => {
   });
 
   test("leaves no detail, leaf or mapping of what was pruned", () => {
-    const db = new Database(join(made.service.config.data, "remit.db"), { readonly: true });
+    const db = new Sqlite(join(made.service.config.data, "remit.db"), { readonly: true });
     for (const table of ["entry", "detail", "entry_agent", "entry_facet", "entry_trace", "consumption"])
       expect([table, db.prepare(`select count(*) from ${table} where idx < 512`).pluck().get()]).toEqual([
         table,
@@ -209,10 +209,10 @@ describe("pruning", () => {
     const { data } = made.service.config;
     for (const name of ["ledger.key", "ledger.pub"])
       writeFileSync(join(dir, name), readFileSync(join(data, name)), { mode: 0o600 });
-    const source = new Database(join(data, "remit.db"), { readonly: true });
+    const source = new Sqlite(join(data, "remit.db"), { readonly: true });
     await source.backup(join(dir, "remit.db"));
     source.close();
-    const db = new Database(join(dir, "remit.db"));
+    const db = new Sqlite(join(dir, "remit.db"));
     const size = db.prepare<[], number>("select max(idx) + 1 from entry").pluck().get()!;
     db.exec("drop trigger entry_fixed");
     const leaf = db.prepare<[], Buffer>("select leaf from entry where idx = 770").pluck().get()!;
@@ -242,7 +242,7 @@ test("an erasure of somebody under legal hold is refused until the hold is lifte
 
 describe("a pruned ledger that is tampered with is found out:", () => {
   const work = tempDir();
-  type Db = InstanceType<typeof Database>;
+  type Db = InstanceType<typeof Sqlite>;
   const tamperings: Record<string, (db: Db, pick: (below: number) => number) => void> = {
     "a closing balance": (db, pick) => {
       const rows = db.prepare<[], number>("select count(*) from pruned_balance").pluck().get()!;
@@ -299,7 +299,7 @@ describe("a pruned ledger that is tampered with is found out:", () => {
 
   const runs = Number(process.env["TAMPERINGS"] ?? 12);
   test.each(Object.entries(tamperings))("%s", { timeout: 300_000 }, async (name, tamper) => {
-    const source = new Database(join(made.service.config.data, "remit.db"), { readonly: true });
+    const source = new Sqlite(join(made.service.config.data, "remit.db"), { readonly: true });
     for (let run = 0; run < runs; run++) {
       const dir = join(work, `${name.replaceAll(" ", "-")}-${run}`);
       mkdirSync(dir);
@@ -307,7 +307,7 @@ describe("a pruned ledger that is tampered with is found out:", () => {
       writeFileSync(join(dir, "ledger.pub"), readFileSync(join(made.service.config.data, "ledger.pub")));
       const clean = run > 0 || (await verify({ kind: "data", dir }, given())).faults;
       expect(clean).toEqual(run > 0 ? true : []);
-      const db = new Database(join(dir, "remit.db"));
+      const db = new Sqlite(join(dir, "remit.db"));
       db.pragma("foreign_keys = off");
       db.exec("drop trigger entry_kept; drop trigger entry_fixed");
       tamper(db, seeded(run * 7919 + name.length));

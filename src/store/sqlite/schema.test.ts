@@ -1,9 +1,9 @@
 /** A ledger of every earlier version is opened, found again in, and goes on. */
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { tempDir } from "../../../conformance-tests/service.ts";
 import { detailCommitment, leafHash, leafOf } from "../../ledger/entry.ts";
+import { Sqlite } from "./driver.ts";
 import { openLedger } from "./ledger.ts";
 import { newestVersion, steps } from "./schema.ts";
 import { holdLines } from "./schema-holds.ts";
@@ -15,7 +15,7 @@ const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
 /** A ledger as the service of a version left it, with one decision. */
 const ledgerOf = (version: number): string => {
   const file = join(tempDir(), "remit.db");
-  const db = new Database(file);
+  const db = new Sqlite(file);
   for (const step of steps.slice(0, version)) db.exec(step);
   db.pragma(`user_version = ${version}`);
   const body = JSON.stringify({ traceId: trace, agents: [agent] });
@@ -107,7 +107,7 @@ describe("a hold of an earlier version", () => {
 
   test("keeps its lines: settling it moves every account that it holds", () => {
     const file = ledgerOf(versionOfLines);
-    const before = new Database(file);
+    const before = new Sqlite(file);
     before.exec(`
       insert into budget values ('daily', 'usd_micros', '["agent"]', '{"every":"day"}');
       insert into account values (1, 'daily', 'agent:a'), (2, 'daily', 'agent:b'), (3, 'daily', 'agent:c');
@@ -139,7 +139,7 @@ describe("a hold of an earlier version", () => {
     expect(settle("hold_old")).toMatchObject([{ value: { state: "settled", settled: { usd_micros: 40 } } }]);
     expect(settle("hold_empty")).toMatchObject([{ value: { state: "settled", settled: {} } }]);
     ledger.close();
-    const after = new Database(file, { readonly: true });
+    const after = new Sqlite(file, { readonly: true });
     const periods = after.prepare("select account, used, held from period order by account").raw().all();
     after.close();
     expect(periods).toEqual([

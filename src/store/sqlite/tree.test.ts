@@ -1,7 +1,6 @@
 /** The tree as a service keeps it: real files, restarts, rolled-back copies, other keys. */
 import { chmodSync, copyFileSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import {
   post,
@@ -16,6 +15,7 @@ import { leafHash } from "../../ledger/entry.ts";
 import { readLedgerKeys } from "../../ledger/key-file.ts";
 import { rootOf, verifyConsistency, verifyInclusion } from "../../ledger/merkle.ts";
 import { entriesIn, nodesInTiles, tilePath, widthAt } from "../../ledger/tile.ts";
+import { Sqlite } from "./driver.ts";
 
 const question = {
   subject: { type: "user", id: "CiRmZDA2MTRkMy1jMzlhLTQ3ODEtYjdiZC04Yjk2ZjVhNTEwMGQSBWxvY2Fs" },
@@ -165,7 +165,7 @@ describe("a service that starts", () => {
 
   test("goes on where the checkpoint left off, whatever of the tree was lost with a crash", async () => {
     const { dir, data } = await made();
-    const db = new Database(join(data, "remit.db"));
+    const db = new Sqlite(join(data, "remit.db"));
     db.exec("delete from checkpoint where size > 22");
     db.close();
     const service = await start(dir);
@@ -187,7 +187,7 @@ describe("a service that starts", () => {
 
   test("refuses entries that are not those it signed", async () => {
     const { dir, data } = await made();
-    const db = new Database(join(data, "remit.db"));
+    const db = new Sqlite(join(data, "remit.db"));
     db.exec(
       "drop trigger entry_fixed; update entry set leaf_hash = zeroblob(32) where idx = 7; delete from checkpoint; delete from tile",
     );

@@ -1,7 +1,6 @@
 /** Whatever is done to a ledger, `verify` finds it: a real one, tampered with at random a thousand times. */
 import { copyFileSync, readFileSync, truncateSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { beforeAll, describe, expect, test } from "vitest";
 import { post, startTestService, tempDir } from "../../../conformance-tests/service.ts";
 import { type Checked, type Given, verify } from "../../app-verify.ts";
@@ -9,6 +8,7 @@ import { parseHead, signCheckpoint } from "../../ledger/checkpoint.ts";
 import { leafHash } from "../../ledger/entry.ts";
 import { newSignerKey, parseSignerKey } from "../../ledger/note.ts";
 import { createEdge } from "../../ledger/tile.ts";
+import { Sqlite } from "./driver.ts";
 
 const repository = join(import.meta.dirname, "../../..");
 const agent = "spiffe://example.org/agents/a11y-auditor";
@@ -40,7 +40,7 @@ beforeAll(async () => {
   // Closing removes the service's folder.
   const close = service.close;
   const note = await (await fetch(`${service.url}/v1/ledger/checkpoint`, { headers })).text();
-  const source = new Database(join(made.data, "remit.db"), { readonly: true });
+  const source = new Sqlite(join(made.data, "remit.db"), { readonly: true });
   await source.backup(join(keep, "remit.db"));
   source.close();
   for (const name of ["ledger.pub", "ledger.key"]) copyFileSync(join(made.data, name), join(keep, name));
@@ -59,12 +59,12 @@ const work = tempDir();
 
 /** A copy to tamper with. */
 const tampered = (
-  change: (db: InstanceType<typeof Database>) => void,
+  change: (db: InstanceType<typeof Sqlite>) => void,
   files: (dir: string) => void = () => undefined,
 ): Promise<Checked> => {
   for (const name of ["remit.db", "ledger.pub", "ledger.checkpoint"])
     copyFileSync(join(made.data, name), join(work, name));
-  const db = new Database(join(work, "remit.db"));
+  const db = new Sqlite(join(work, "remit.db"));
   db.pragma("foreign_keys = off");
   db.pragma("journal_mode = delete");
   db.exec("drop trigger entry_kept; drop trigger entry_fixed");
@@ -90,7 +90,7 @@ const random = (seed: number) => {
   };
 };
 
-type Db = InstanceType<typeof Database>;
+type Db = InstanceType<typeof Sqlite>;
 type Tampering = (
   db: Db,
   pick: (below: number) => number,

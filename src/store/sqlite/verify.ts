@@ -1,12 +1,13 @@
 /** Checks a database against itself and against what was signed of it, reading only: entries, columns, tree, balances. */
 import { existsSync } from "node:fs";
-import Sqlite, { type Database } from "better-sqlite3";
+import type { Database } from "better-sqlite3";
 import type { JsonObject } from "../../kit/json.ts";
 import { detailCommitment } from "../../ledger/entry.ts";
 import { hashBytes } from "../../ledger/merkle.ts";
 import { type GrownTile, hashesIn, tileWidth, widthAt } from "../../ledger/tile.ts";
 import { type Found, openAll, type Trust } from "../../ledger/trust.ts";
 import { createVerifier, type Fault, type Leaf, type Verified, type Verifier } from "../../ledger/verify.ts";
+import { Sqlite } from "./driver.ts";
 import { readClosing } from "./closing.ts";
 import { auditBalances } from "./audit.ts";
 import { createSearchCheck } from "./verify-search.ts";
