@@ -355,9 +355,11 @@ test("importing the built client loads nothing but itself, AuthZEN and kit", () 
     const shared = process.report.getReport().sharedObjects.filter((name) => name.endsWith(".node"));
     console.log(JSON.stringify({ cjs: Object.keys(require.cache), shared }));
   `;
+  // A thread's console may be gone before it has written.
   const loader = `
+    import { writeSync } from "node:fs";
     export const load = async (url, context, next) => {
-      if (!url.startsWith("node:") && !url.startsWith("data:")) console.error(url);
+      if (!url.startsWith("node:") && !url.startsWith("data:")) writeSync(2, url + "\\n");
       return next(url, context);
     };
   `;

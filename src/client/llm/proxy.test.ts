@@ -247,7 +247,7 @@ describe("a client that leaves", () => {
           response.writeHead(200, { "content-type": "text/event-stream" });
           const event = `data: ${JSON.stringify({ choices: [{ delta: { content: "x".repeat(60_000) } }] })}\n\n`;
           const more = (): void => {
-            while (!response.closed && sent < 200_000_000) {
+            while (!response.closed && sent < 400_000_000) {
               sent += event.length;
               if (!response.write(event)) return void response.once("drain", more);
             }
@@ -271,8 +271,9 @@ describe("a client that leaves", () => {
     let received = 0;
     for (let part = await reader.read(); !part.done; part = await reader.read())
       received += part.value.length;
-    expect(received).toBeGreaterThan(190_000_000);
-    expect(process.memoryUsage().rss - before).toBeLessThan(150_000_000);
+    expect(received).toBeGreaterThan(390_000_000);
+    // What piled up would be all of it; how much garbage waits to be collected is the version of Node's own affair.
+    expect(process.memoryUsage().rss - before).toBeLessThan(250_000_000);
   });
 });
 

@@ -50,7 +50,8 @@ const append = (
 };
 
 /** Adds or revokes a caller, with its entry; to revoke what is revoked changes nothing and is no entry. */
-export const changeCaller = (desk: Desk, rows: CallerRows, command: CallerCommand): void => {
+export const changeCaller = (desk: Desk, command: CallerCommand): void => {
+  const rows = desk.callers;
   if (command.verb === "add") {
     const { added, at } = command;
     if (rows.named(added.name))

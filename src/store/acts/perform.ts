@@ -2,19 +2,49 @@
 import type { AgentCommand, DelegationCommand, KeyCommand, KillCommand } from "../../agent/store.ts";
 import type { AdjustCommand, GrantCommand, HoldCommand, UsageCommand } from "../../budget/store.ts";
 import type { Act, Bound, SearchCommand } from "../../decision/store.ts";
+import type { EntityCommand } from "../../entity/store.ts";
+import type { CallerCommand, ProofCommand } from "../../identity/store.ts";
 import { Problem, type ProblemCode } from "../../kit/problem.ts";
+import type {
+  ExportedCommand,
+  HeadsCommand,
+  LedgerKeyCommand,
+  LegalHoldCommand,
+  NoteCommand,
+  OutcomeCommand,
+} from "../../ledger/store.ts";
 import { adjustAct, grantAct, reportUsage } from "./account-acts.ts";
 import { keyAct } from "./agent-keys.ts";
 import { agentAct, chainName } from "./agents.ts";
+import { changeCaller } from "./callers.ts";
 import { createDecide } from "./decide.ts";
 import { delegationAct } from "./delegations.ts";
 import type { Desk } from "./desk.ts";
+import { changeEntities } from "./entities.ts";
+import { exportedAct } from "./exported.ts";
+import { logKey, takeHeads } from "./heads.ts";
 import { type Book, createHoldActs, type HoldActs } from "./hold-acts.ts";
 import { killAct } from "./kills.ts";
+import { legalHoldAct } from "./legal-holds.ts";
+import { appendNote } from "./notes.ts";
+import { reportOutcome } from "./outcomes.ts";
+import { rememberProof } from "./proofs.ts";
 import { searchAct } from "./search.ts";
+
+type PlainCommand =
+  | { kind: "entity"; command: EntityCommand }
+  | { kind: "proof"; command: ProofCommand }
+  | { kind: "caller"; command: CallerCommand }
+  | { kind: "heads"; command: HeadsCommand }
+  | { kind: "outcome"; command: OutcomeCommand }
+  | { kind: "note"; command: NoteCommand }
+  | { kind: "exported"; command: ExportedCommand }
+  | { kind: "legal_hold"; command: LegalHoldCommand }
+  | { kind: "ledger_key"; command: LedgerKeyCommand };
 
 /** One act of a commit. */
 export type CommonCommand =
+  | PlainCommand
   | { kind: "decide"; act: Act }
   | { kind: "hold"; command: HoldCommand }
   | { kind: "usage"; command: UsageCommand }
@@ -55,6 +85,30 @@ const killWith = (holds: HoldActs, { desk, book }: ActRoom, command: KillCommand
   return killAct(desk, command, (ids, how) => holds.stop(desk, book, { ids, how, at, caller }));
 };
 
+/** What needs nothing but its rows. */
+const plainAct = (desk: Desk, command: PlainCommand): unknown => {
+  switch (command.kind) {
+    case "entity":
+      return changeEntities(desk, command.command);
+    case "proof":
+      return rememberProof(desk, command.command);
+    case "caller":
+      return changeCaller(desk, command.command);
+    case "heads":
+      return takeHeads(desk, command.command);
+    case "outcome":
+      return reportOutcome(desk, command.command);
+    case "note":
+      return appendNote(desk, command.command);
+    case "exported":
+      return exportedAct(desk, command.command);
+    case "legal_hold":
+      return legalHoldAct(desk, command.command);
+    case "ledger_key":
+      return logKey(desk, command.command);
+  }
+};
+
 export type Acts = {
   perform: (room: ActRoom, command: CommonCommand) => unknown;
   holds: HoldActs;
@@ -87,6 +141,16 @@ export const createActs = (bound: Bound, warn: (warning: string) => void): Acts 
         return keyAct(desk, command.command);
       case "search":
         return searchAct(desk, bound, command.command);
+      case "entity":
+      case "proof":
+      case "caller":
+      case "heads":
+      case "outcome":
+      case "note":
+      case "exported":
+      case "legal_hold":
+      case "ledger_key":
+        return plainAct(desk, command);
     }
   };
   return { perform, holds };

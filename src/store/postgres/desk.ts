@@ -8,10 +8,18 @@ import { createAccounts } from "./accounts.ts";
 import { agentKeyRows } from "./agent-keys.ts";
 import { agentRows } from "./agents.ts";
 import { entryRows } from "./append.ts";
+import { activationRows } from "./activations.ts";
+import { bookRows } from "./book.ts";
+import { callerRows } from "./callers.ts";
 import { denialRows } from "./contain.ts";
 import { createDelegations } from "./delegations.ts";
+import { entityRows } from "./entities.ts";
+import { chainEnds } from "./heads.ts";
 import { createHolds } from "./holds.ts";
 import { createKills } from "./kills.ts";
+import { legalHoldRows } from "./legal-holds.ts";
+import { outcomeRows } from "./outcomes.ts";
+import { proofRows } from "./proofs.ts";
 import { createReplies } from "./replies.ts";
 import { runRows } from "./runs.ts";
 import { toldRows } from "./told.ts";
@@ -44,6 +52,15 @@ export const createDesk = (set: WorkingSet, minted: Map<string, string>): Desk =
     replies: createReplies(set),
     denials: denialRows(set),
     events: usageEvents(set),
+    book: bookRows(set),
+    activations: activationRows(set),
+    callers: callerRows(set),
+    entities: entityRows(set),
+    proofs: proofRows(set),
+    outcomes: outcomeRows(set),
+    chainEnds: chainEnds(set),
+    legalHolds: legalHoldRows(set),
+    exported: (exported) => set.put("exported", exported),
     consumed: (idx, at, used, { user, ...whose }) => {
       const { agent, team, org, run, model, tool } = whose;
       const parts = { agent, person: user, team, org, run, model, tool };

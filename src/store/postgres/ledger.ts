@@ -10,9 +10,12 @@ import type { Budget } from "../../budget/budget.ts";
 import type { Bound } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
-import type { BookFault } from "../acts/book.ts";
+import { putInForce } from "../acts/activations.ts";
+import { type BookFault, keepBook } from "../acts/book.ts";
+import { type EngineTrip, recordTrip } from "../acts/engine-trip.ts";
+import type { Activated } from "../../policy/store.ts";
 import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
-import { keepBook } from "./book.ts";
+import { type ActivationViews, activationViews, forgetLoads } from "./activations.ts";
 import { replyKeptMicros } from "../acts/replies.ts";
 import { createDesk } from "./desk.ts";
 import { type Limits, openPool, transaction } from "./open.ts";
@@ -41,6 +44,15 @@ export type Ledger = Tree & {
   lapse: (at: Micros) => Promise<number>;
   /** Takes budgets over, or says why it can't. */
   takeBook: (budgets: readonly Budget[]) => Promise<BookFault[]>;
+  /**
+   * Puts files in force, with the entry where someone said so, in one act; or says what stands against their budgets. What
+   * several processes read from folders of their own is each one's load; none of them follows another's.
+   * @throws Problem `conflict` when other files are in force than the command was for
+   */
+  activate: (activated: Activated, budgets: readonly Budget[]) => Promise<BookFault[]>;
+  activations: ActivationViews;
+  /** Records that the compiled engine differed from Cedar, and tells of it. */
+  tripEngine: (trip: EngineTrip) => Promise<void>;
   close: () => Promise<void>;
 };
 
@@ -151,6 +163,19 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
       else for (const { reject } of group) reject(unavailable(error));
     }
   };
+  const written = async <T>(work: Work<T>): Promise<T> => {
+    try {
+      return await run(work);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  };
+  /** Takes budgets over, unless something stands against them. */
+  const taken = async (budgets: readonly Budget[], work: Work<BookFault[]>): Promise<BookFault[]> => {
+    const faults = await written(work);
+    if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
+    return faults;
+  };
   const queue: Waiting[] = [];
   let busy: Promise<void> | undefined;
   const drain = async (): Promise<void> => {
@@ -173,13 +198,14 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
         throw unavailable(error);
       }
     },
-    takeBook: async (budgets) => {
-      const faults = await keepBook(pool, budgets).catch((error: unknown) =>
-        Promise.reject(unavailable(error)),
-      );
-      if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
+    takeBook: (budgets) => taken(budgets, (desk) => keepBook(desk, budgets)),
+    activate: async (activated, budgets) => {
+      const faults = await taken(budgets, (desk) => putInForce(desk, activated, budgets));
+      if (faults.length === 0 && !activated.command) await forgetLoads(pool);
       return faults;
     },
+    activations: activationViews(pool),
+    tripEngine: (trip) => written((desk) => recordTrip(desk, trip)),
     close: async () => {
       await busy;
       await pool.end();

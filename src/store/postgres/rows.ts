@@ -5,13 +5,17 @@ import { type Change, type Fetched, type Want, wantKey } from "./working-set.ts"
 
 /** Text of the database holds no U+0000, which ids of clients may: it goes as two characters that no other text becomes. */
 const [nul, mark] = ["\u0000", "\u0001"];
-const packed = (text: string): string => text.replaceAll(mark, `${mark}b`).replaceAll(nul, `${mark}a`);
-const unpacked = (text: string): string => text.replaceAll(`${mark}a`, nul).replaceAll(`${mark}b`, mark);
+/** Text as the database holds it. */
+export const packed = (text: string): string => text.replaceAll(mark, `${mark}b`).replaceAll(nul, `${mark}a`);
+/** Text from it. */
+export const unpacked = (text: string): string =>
+  text.replaceAll(`${mark}a`, nul).replaceAll(`${mark}b`, mark);
 
 const jsonOf = (value: unknown): string =>
   JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? packed(part) : part));
 
-const rowOf = (row: Row): Row =>
+/** A row as the database gave it. */
+export const rowOf = (row: Row): Row =>
   Object.fromEntries(
     Object.entries(row).map(([column, value]) => [
       column,
@@ -59,12 +63,14 @@ const typed = (columns: Readonly<Record<string, Column>>): string =>
     .join(", ");
 
 const insertOf = (table: TableName, parameter: number): string => {
-  const { key, columns, fixed } = tables[table];
+  const { key, columns, fixed, ignored } = tables[table];
   const names = Object.keys(columns);
   const others = names.filter((column) => !key.includes(column));
   const conflict = fixed
     ? ""
-    : ` on conflict (${key.join(", ")}) do update set ${others.map((name) => `${name} = excluded.${name}`).join(", ")}`;
+    : ignored
+      ? ` on conflict (${key.join(", ")}) do nothing`
+      : ` on conflict (${key.join(", ")}) do update set ${others.map((name) => `${name} = excluded.${name}`).join(", ")}`;
   return `insert into ${table} (${names.join(", ")})
     select ${names.join(", ")} from jsonb_to_recordset($${parameter}::jsonb) as t(${typed(columns)})${conflict}`;
 };

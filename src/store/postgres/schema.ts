@@ -2,6 +2,63 @@
 import type { Client } from "pg";
 import { Problem } from "../../kit/problem.ts";
 
+/** What is kept beside decisions: who may ask, what is known, which files decide. */
+const keptTables = `
+  create table caller (
+    name text primary key, key_hash text unique, body text not null, added_at text not null, revoked_at text);
+  create table entity (
+    type text collate "C" not null, id text collate "C" not null, body text not null, at bigint not null,
+    said_by text not null, primary key (type, id));
+  create table entity_state (one bigint primary key check (one = 1), digest text not null);
+  create table proof (
+    key text not null, jti text not null, until bigint not null, purpose text, primary key (key, jti));
+  create index proof_until on proof (until);
+  create table outcome (decision text primary key, fingerprint text not null, idx bigint not null);
+  create table legal_hold (id text primary key, placed_at bigint not null, lifted boolean not null, body text not null);
+  create table exported (
+    first bigint not null, count bigint not null, digest text not null, primary key (first, count, digest));
+
+  create table policy_set (digest text primary key, body text not null, kept_at text not null);
+  create table policy_file (digest text primary key, body text not null);
+  create table bundle (digest text primary key, policy_set text not null);
+  create table bundle_file (
+    bundle text not null, path text not null, file text not null, primary key (bundle, path));
+  create table in_force (part text not null, name text not null, digest text not null, primary key (part, name));
+  create table activation (
+    n bigint primary key, at bigint not null, verb text not null, bundle text not null, policy_set text not null,
+    said_by text not null, reason text, sequence bigint);
+  create index activation_bundle on activation (bundle);
+
+  -- How often something that processes hold in memory was changed: whoever holds it looks here whether it is stale.
+  create table epoch (part text primary key, n bigint not null);
+  create table stream_cursor (name text primary key, idx bigint not null);
+  create table trial (one bigint not null);
+`;
+
+/** What entries are found by, taken in behind the answers, and before anyone searches. */
+const searchTables = `
+  create index entry_resource on entry (resource, idx) where resource is not null;
+  create index entry_denied on entry (idx) where denied;
+  create table facet (id bigint generated always as identity primary key, kind text not null, value text not null, unique (kind, value));
+  create table entry_facet (facet bigint not null, idx bigint not null, primary key (facet, idx));
+  create table entry_trace (trace text not null, idx bigint not null, primary key (trace, idx));
+  create table search (one bigint primary key check (one = 1), size bigint not null, disorder bigint not null);
+  insert into search values (1, 0, 0);
+  create index pseudonym_id on pseudonym (id);
+  create index consumption_at on consumption (at);
+`;
+
+/** Whom alerts go to. */
+const outboxTables = `
+  create table alert_delivery (
+    alert text not null, sink text not null,
+    state text not null check (state in ('pending', 'delivered', 'dead')),
+    -- Those that failed.
+    attempts bigint not null, next_at bigint, done_at bigint, error text,
+    primary key (alert, sink));
+  create index alert_delivery_due on alert_delivery (sink, next_at) where state = 'pending';
+`;
+
 /** Each step leads from the version of its position to the next. */
 const steps: readonly string[] = [
   `
@@ -98,7 +155,10 @@ const steps: readonly string[] = [
   -- Hashes of the tree, 256 to a tile; tiles of level 0 are kept when they are full, others as they grow.
   create table tile (level int not null, idx bigint not null, hashes bytea not null, primary key (level, idx));
   create table checkpoint (size bigint primary key, root bytea not null, note text not null, at bigint not null);
-  `,
+  ` +
+    keptTables +
+    searchTables +
+    outboxTables,
 ];
 
 /** What the database's advisory locks are for. */

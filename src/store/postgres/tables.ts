@@ -10,6 +10,8 @@ type Table = {
   columns: Readonly<Record<string, Column>>;
   /** Rows of it are never changed: one that is there already is an error. */
   fixed?: true;
+  /** One that is there already stays as it is. */
+  ignored?: true;
 };
 
 const text = "text";
@@ -40,7 +42,21 @@ export type TableName =
   | "agent_key"
   | "kill"
   | "delegation"
-  | "agent_denial";
+  | "agent_denial"
+  | "caller"
+  | "entity"
+  | "entity_state"
+  | "proof"
+  | "outcome"
+  | "legal_hold"
+  | "exported"
+  | "budget"
+  | "policy_set"
+  | "policy_file"
+  | "bundle"
+  | "bundle_file"
+  | "in_force"
+  | "activation";
 
 export const tables: Record<TableName, Table> = {
   entry: {
@@ -165,6 +181,44 @@ export const tables: Record<TableName, Table> = {
     key: ["agent", "decision"],
     columns: { agent: text, decision: text, at: bigint, kind: bigint },
   },
+  caller: {
+    key: ["name"],
+    columns: { name: text, key_hash: text, body: text, added_at: text, revoked_at: text },
+  },
+  entity: { key: ["type", "id"], columns: { type: text, id: text, body: text, at: bigint, said_by: text } },
+  entity_state: { key: ["one"], columns: { one: bigint, digest: text } },
+  proof: {
+    key: ["key", "jti"],
+    columns: { key: text, jti: text, until: bigint, purpose: text },
+    fixed: true,
+  },
+  outcome: { key: ["decision"], columns: { decision: text, fingerprint: text, idx: bigint }, fixed: true },
+  legal_hold: { key: ["id"], columns: { id: text, placed_at: bigint, lifted: boolean, body: text } },
+  exported: {
+    key: ["first", "count", "digest"],
+    columns: { first: bigint, count: bigint, digest: text },
+    ignored: true,
+  },
+  budget: { key: ["id"], columns: { id: text, unit: text, per: text, span: text }, fixed: true },
+  policy_set: { key: ["digest"], columns: { digest: text, body: text, kept_at: text }, ignored: true },
+  policy_file: { key: ["digest"], columns: { digest: text, body: text }, ignored: true },
+  bundle: { key: ["digest"], columns: { digest: text, policy_set: text }, fixed: true },
+  bundle_file: { key: ["bundle", "path"], columns: { bundle: text, path: text, file: text }, fixed: true },
+  in_force: { key: ["part", "name"], columns: { part: text, name: text, digest: text } },
+  activation: {
+    key: ["n"],
+    columns: {
+      n: bigint,
+      at: bigint,
+      verb: text,
+      bundle: text,
+      policy_set: text,
+      said_by: text,
+      reason: text,
+      sequence: bigint,
+    },
+    fixed: true,
+  },
 };
 
 type Query = { of: TableName; sql: string };
@@ -212,7 +266,20 @@ export type QueryName =
   | "delegationsTo"
   | "delegationsBelow"
   | "denials"
-  | "runsBegun";
+  | "runsBegun"
+  | "caller"
+  | "callerOfKey"
+  | "entityState"
+  | "proof"
+  | "decision"
+  | "outcome"
+  | "heads"
+  | "entityNames"
+  | "legalHold"
+  | "budget"
+  | "bundle"
+  | "inForce"
+  | "lastActivation";
 
 export const queries: Record<QueryName, Query> = {
   state: {
@@ -281,4 +348,17 @@ export const queries: Record<QueryName, Query> = {
        select ${p(0)} union select d.id from delegation d join below on d.origin = below.id) select id from below)`,
   ),
   denials: where("agent_denial", `agent = ${p(0)}`),
+  caller: where("caller", `name = ${p(0)}`),
+  callerOfKey: where("caller", `key_hash = ${p(0)}`),
+  entityState: where("entity_state", "true"),
+  proof: where("proof", `key = ${p(0)} and jti = ${p(1)}`),
+  decision: where("entry", `id = ${p(0)} and kind = 'decision'`),
+  outcome: where("outcome", `decision = ${p(0)}`),
+  heads: where("chain_head", "true"),
+  entityNames: where("pseudonym", `kind = 'entity' and id = ${p(0)}`),
+  legalHold: where("legal_hold", `id = ${p(0)}`),
+  budget: where("budget", `id = ${p(0)}`),
+  bundle: where("bundle", `digest = ${p(0)}`),
+  inForce: where("in_force", "true"),
+  lastActivation: where("activation", "n = (select max(n) from activation)"),
 };

@@ -1,90 +1,22 @@
-/** What the files in force are made of, and what a change of them changed: told in entries by name and digest. */
+/** What the files in force are made of, as rows. */
 import type { Database } from "better-sqlite3";
-import { boundedNames } from "../../decision/record.ts";
-import { digestOf } from "../../kit/digest.ts";
-import type { JsonObject } from "../../kit/json.ts";
-import type { Contents, Part } from "../../policy/store.ts";
-
-/** Names that came, differ, or went. */
-type Change = { added: string[]; changed: string[]; removed: string[] };
-
-export type ContentsChange = {
-  /** The digest of each part now, and of what was in force. */
-  now: Record<Part, string>;
-  before: Partial<Record<Part, string>>;
-  differs: Part[];
-  changeOf: (part: Part) => JsonObject;
-};
+import type { Part } from "../../policy/store.ts";
+import { type ContentsRows, emptyContents, parts } from "../acts/contents.ts";
 
 type Row = { part: Part; name: string; digest: string };
 
-const parts: readonly Part[] = ["policies", "schema", "budgets", "prices", "entities"];
-
-const digestsOf = (contents: Contents): Record<Part, string> => {
-  const { policies, schema, budgets, prices, entities } = contents;
-  return {
-    policies: digestOf(policies),
-    schema: digestOf(schema),
-    budgets: digestOf(budgets),
-    prices: digestOf(prices),
-    entities: digestOf(entities),
-  };
-};
-
-const emptyContents = (): Record<Part, Record<string, string>> => ({
-  policies: {},
-  schema: {},
-  budgets: {},
-  prices: {},
-  entities: {},
+export const contentsRows = (db: Database): ContentsRows => ({
+  kept: () => {
+    const rows = db.prepare<[], Row>("select part, name, digest from in_force").all();
+    if (rows.length === 0) return undefined;
+    const contents = emptyContents();
+    for (const { part, name, digest } of rows) contents[part][name] = digest;
+    return contents;
+  },
+  keep: (contents) => {
+    db.prepare("delete from in_force").run();
+    const insert = db.prepare("insert into in_force (part, name, digest) values (?, ?, ?)");
+    for (const part of parts)
+      for (const [name, digest] of Object.entries(contents[part])) insert.run(part, name, digest);
+  },
 });
-
-const changeBetween = (
-  before: Readonly<Record<string, string>>,
-  now: Readonly<Record<string, string>>,
-): Change => ({
-  added: Object.keys(now).filter((name) => !Object.hasOwn(before, name)),
-  changed: Object.keys(now).filter((name) => Object.hasOwn(before, name) && before[name] !== now[name]),
-  removed: Object.keys(before).filter((name) => !Object.hasOwn(now, name)),
-});
-
-const recordOf = (change: Change): JsonObject =>
-  Object.fromEntries(
-    Object.entries(change)
-      .filter(([, names]) => names.length > 0)
-      .map(([what, names]) => [what, boundedNames(names.toSorted())]),
-  );
-
-const kept = (db: Database): Contents | undefined => {
-  const rows = db.prepare<[], Row>("select part, name, digest from in_force").all();
-  if (rows.length === 0) return undefined;
-  const contents = emptyContents();
-  for (const { part, name, digest } of rows) contents[part][name] = digest;
-  return contents;
-};
-
-const keep = (db: Database, contents: Contents): void => {
-  db.prepare("delete from in_force").run();
-  const insert = db.prepare("insert into in_force (part, name, digest) values (?, ?, ?)");
-  for (const part of parts)
-    for (const [name, digest] of Object.entries(contents[part])) insert.run(part, name, digest);
-};
-
-/** Remembers what is in force where nothing was remembered: a ledger of an earlier version. */
-export const keepFirst = (db: Database, contents: Contents): void => {
-  if (!kept(db)) keep(db, contents);
-};
-
-/** Keeps what is in force now, and says how it differs from what was. */
-export const takeContents = (db: Database, contents: Contents): ContentsChange => {
-  const was = kept(db);
-  keep(db, contents);
-  const now = digestsOf(contents);
-  const before: Partial<Record<Part, string>> = was ? digestsOf(was) : {};
-  return {
-    now,
-    before,
-    differs: was ? parts.filter((part) => now[part] !== before[part]) : [],
-    changeOf: (part) => (was ? recordOf(changeBetween(was[part], contents[part])) : {}),
-  };
-};

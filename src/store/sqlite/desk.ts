@@ -10,19 +10,56 @@ import { createAccounts } from "./accounts.ts";
 import { agentKeyRows } from "./agent-keys.ts";
 import { agentRows } from "./agents.ts";
 import { entryRows, nextIndex } from "./append.ts";
+import { activationRows } from "./activations.ts";
+import { bookRows } from "./book.ts";
+import { callerRows } from "./callers.ts";
 import { denialRows } from "./contain.ts";
 import type { Deferred, Mark } from "./deferred.ts";
 import { createDelegations } from "./delegations.ts";
+import { entityRows } from "./entities.ts";
 import { isDatabaseFailure } from "./failure.ts";
+import { chainEnds } from "./heads.ts";
 import { createHolds, createNewHolds, type NewHold } from "./holds.ts";
 import { createKills } from "./kills.ts";
+import { legalHoldRows } from "./legal-holds.ts";
+import { outcomeRows } from "./outcomes.ts";
 import { createMoves } from "./periods.ts";
+import { proofRows } from "./proofs.ts";
 import { createReplies } from "./replies.ts";
 import { createCounts, type RunCount, runRows } from "./runs.ts";
 import { toldRows } from "./told.ts";
 import { usageEvents } from "./usage-events.ts";
 
-type Parts = Omit<ActDesk, "atomically" | "isFatal">;
+type PlainRows = Pick<
+  ActDesk,
+  | "callers"
+  | "entities"
+  | "proofs"
+  | "outcomes"
+  | "chainEnds"
+  | "legalHolds"
+  | "exported"
+  | "book"
+  | "activations"
+>;
+
+type Parts = Omit<ActDesk, "atomically" | "isFatal" | keyof PlainRows>;
+
+/** Rows of which nothing is remembered, so that they outlive whatever is taken back. */
+const plainRows = (db: Database): PlainRows => {
+  const exported = db.prepare("insert or ignore into exported (first, count, digest) values (?, ?, ?)");
+  return {
+    book: bookRows(db),
+    activations: activationRows(db),
+    callers: callerRows(db),
+    entities: entityRows(db),
+    proofs: proofRows(db),
+    outcomes: outcomeRows(db),
+    chainEnds: chainEnds(db),
+    legalHolds: legalHoldRows(db),
+    exported: ({ first, count, digest }) => void exported.run(first, count, digest),
+  };
+};
 
 /** Rows that are written together when a commit ends. */
 type Behind = { moves: Deferred<Move>; counts: Deferred<RunCount>; holds: Deferred<NewHold> };
@@ -58,6 +95,7 @@ export const createDesk = (db: Database, tell: (alert: Alert) => void): Desk => 
     renewFrom(next);
   };
   const desk: Desk = {
+    ...plainRows(db),
     ...partsOf(db, tell, { next: nextIndex(db), behind }),
     renew: () => renewFrom(desk.append.next()),
     place,

@@ -18,7 +18,8 @@ import { Problem } from "../../kit/problem.ts";
 import type { Closing } from "../../ledger/closing.ts";
 import type { EntryFilter, EntryPage, EntryShown, LegalHold } from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
-import { activationRows, putInForce, type ActivationRows } from "./activations.ts";
+import { type ActivationViews, activationViews } from "./activations.ts";
+import { putInForce } from "../acts/activations.ts";
 import { keyStanding } from "../acts/agent-keys.ts";
 import type { DelegationFilter } from "../acts/delegations.ts";
 import type { Done } from "../acts/perform.ts";
@@ -26,14 +27,13 @@ import { agentKeyRows } from "./agent-keys.ts";
 import { agentRows } from "./agents.ts";
 import { createAccountViews } from "./account-views.ts";
 import { type BalanceFault, auditBalances } from "./audit.ts";
-import type { BookFault } from "../acts/book.ts";
-import { keepBook } from "./book.ts";
+import { type BookFault, keepBook } from "../acts/book.ts";
 import type { KeptCaller } from "../acts/callers.ts";
 import { callerRows } from "./callers.ts";
 import { createDelegations } from "./delegations.ts";
 import { createDesk, type Desk } from "./desk.ts";
 import { entityPages } from "./entities.ts";
-import { type EngineTrip, recordTrip } from "./engine-trip.ts";
+import { type EngineTrip, recordTrip } from "../acts/engine-trip.ts";
 import { readEntries, readEntry } from "./entries.ts";
 import { agentsOfHold } from "./holds.ts";
 import { createKills } from "./kills.ts";
@@ -117,7 +117,7 @@ export type Ledger = {
    * @throws Problem `conflict` when other files are in force than the command was for
    */
   activate: (activated: Activated, budgets: readonly Budget[]) => BookFault[];
-  activations: ActivationRows;
+  activations: ActivationViews;
   policySet: (digest: string) => string | undefined;
   callers: () => KeptCaller[];
   /** Bounds the file anew, in pages. */
@@ -310,7 +310,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     },
     tryAct: (act) => perform.undone(room(), act),
     lapse: (at) => durable(() => inOne(() => perform.lapse(room(), at))),
-    takeBook: (budgets) => taken(budgets, () => keepBook(db, budgets)),
+    takeBook: (budgets) => taken(budgets, () => keepBook(room().desk, budgets)),
     accounts: (id, ...page) => accountsOf(budgetOf(book, id), ...page),
     ...readsOf(db),
     streams: streamsOf(db, durable),
@@ -330,8 +330,8 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     writable: () => writes.writable(),
     figures: createFigures(db, () => book, accountsOf),
     tripEngine: (trip) => durable(() => inOne(() => recordTrip(room().desk, trip))),
-    activate: (activated, budgets) => taken(budgets, () => putInForce(db, room().desk, activated, budgets)),
-    activations: activationRows(db),
+    activate: (activated, budgets) => taken(budgets, () => putInForce(room().desk, activated, budgets)),
+    activations: activationViews(db),
     callers: () => callers.list(),
     bound: (pagesMax) => void db.pragma(`max_page_count = ${pagesMax}`),
     close: () => {

@@ -1,10 +1,8 @@
-/** Legal holds: what must be kept whatever retention or an erasure asks for, each placed and lifted by an entry. */
+/** Legal holds as rows, and which entries are under one: those are kept whatever retention or an erasure asks for. */
 import type { Database } from "better-sqlite3";
-import { actRecord } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
-import { Problem } from "../../kit/problem.ts";
-import type { EntryFilter, LegalHold, LegalHoldCommand } from "../../ledger/store.ts";
-import type { Desk } from "./desk.ts";
+import type { EntryFilter, LegalHold } from "../../ledger/store.ts";
+import type { LegalHoldRows } from "../acts/legal-holds.ts";
 import { findEntries } from "./entry-search.ts";
 
 type Row = {
@@ -73,42 +71,29 @@ export const heldAmong = (db: Database, indices: ReadonlySet<number>): string | 
   return undefined;
 };
 
-/** Places or lifts a hold with the desk of this transaction. What it is of may name a person, so its entry doesn't. */
-export const legalHoldAct = (db: Database, desk: Desk, command: LegalHoldCommand): LegalHold => {
-  const { id, at, caller, reason } = command;
+export const legalHoldRows = (db: Database): LegalHoldRows => {
   const find = db.prepare<[string], Row>("select * from legal_hold where id = ?");
-  const note = (
-    kind: "legal_hold.add" | "legal_hold.lift",
-    facts: Record<string, string>,
-    detail: object,
-  ): void =>
-    void desk.append.entry({
-      id,
-      at,
-      kind,
-      record: (names, commitment) =>
-        actRecord(names, { kind, id, at, caller, detail: commitment, moves: [], facts }),
-      body: JSON.stringify(detail),
-      agents: [],
-    });
-  if (command.action === "lift") {
-    const row = find.get(command.hold);
-    if (!row) throw new Problem("not_found", `there is no legal hold \`${command.hold}\``, { field: "id" });
-    if (row.lifted_at !== null) throw new Problem("conflict", "the legal hold was lifted already");
-    db.prepare("update legal_hold set lifted_by = ?, lifted_at = ?, lift_reason = ? where id = ?").run(
-      caller,
-      at,
-      reason,
-      command.hold,
-    );
-    note("legal_hold.lift", { legal_hold: command.hold }, { reason });
-    return holdOf(find.get(command.hold)!);
-  }
-  const { agent, subject, from, to } = command;
-  db.prepare(
+  const insert = db.prepare(
     `insert into legal_hold (id, agent, subject, from_at, to_at, reason, placed_by, placed_at)
      values (?, ?, ?, ?, ?, ?, ?, ?)`,
-  ).run(id, agent ?? null, subject ?? null, from ?? null, to ?? null, reason, caller, at);
-  note("legal_hold.add", { legal_hold: id }, { reason, agent, subject, from, to });
-  return holdOf(find.get(id)!);
+  );
+  const lift = db.prepare("update legal_hold set lifted_by = ?, lifted_at = ?, lift_reason = ? where id = ?");
+  return {
+    find: (id) => {
+      const row = find.get(id);
+      return row && holdOf(row);
+    },
+    insert: ({ id, agent, subject, from, to, reason, placedBy, placedAt }) =>
+      void insert.run(
+        id,
+        agent ?? null,
+        subject ?? null,
+        from ?? null,
+        to ?? null,
+        reason,
+        placedBy,
+        placedAt,
+      ),
+    lift: (id, { by, at, reason }) => void lift.run(by, at, reason, id),
+  };
 };

@@ -1,67 +1,18 @@
-/** How permitted actions ended, as enforcement points report it: an entry beside the decision's, on the same chains. */
+/** How permitted actions ended, as rows. */
 import type { Database } from "better-sqlite3";
-import { actRecord } from "../../decision/record.ts";
-import { Problem } from "../../kit/problem.ts";
-import type { OutcomeCommand, OutcomeView } from "../../ledger/store.ts";
-import type { Leaf } from "../../ledger/verify.ts";
-import type { Desk } from "./desk.ts";
+import type { OutcomeRows } from "../acts/outcomes.ts";
 
-/** Records an outcome with the desk of this transaction. */
-export type ReportOutcome = (desk: Desk, command: OutcomeCommand) => OutcomeView;
-
-const chained = "agent:";
-
-/** Only duties that the decision imposed can be named for good: other names are the client's. */
-const dutiesOf = (
-  { obligations }: OutcomeCommand,
-  rec: Leaf["rec"],
-): { type: string; fulfilled: boolean }[] => {
-  const imposed = new Set(Array.isArray(rec["obligations"]) ? rec["obligations"] : []);
-  return obligations
-    .filter(({ type }) => imposed.has(type))
-    .map(({ type, fulfilled }) => ({ type, fulfilled }));
-};
-
-export const createReportOutcome = (db: Database): ReportOutcome => {
+export const outcomeRows = (db: Database): OutcomeRows => {
   const leafOf = db
     .prepare<[string], Buffer>("select leaf from entry where id = ? and kind = 'decision'")
     .pluck();
-  const find = db.prepare<[string], { fingerprint: string; idx: number }>(
-    "select fingerprint, idx from outcome where decision = ?",
+  const find = db.prepare<[string], { fingerprint: string; index: number }>(
+    'select fingerprint, idx as "index" from outcome where decision = ?',
   );
   const insert = db.prepare("insert into outcome (decision, fingerprint, idx) values (?, ?, ?)");
-  return (desk, command) => {
-    const { id, at, caller, admin, decision, outcome, obligations, detail, fingerprint } = command;
-    const bytes = leafOf.get(decision);
-    const leaf = bytes && (JSON.parse(bytes.toString("utf8")) as Leaf);
-    // Whether a decision is another's, or none, is nothing that a caller may learn.
-    if (!leaf || (leaf.rec["caller"] !== caller && !admin))
-      throw new Problem("not_found", `there is no decision \`${decision}\``, { field: "decision" });
-    if (leaf.rec["decision"] !== "permit" || leaf.rec["dry_run"] === true)
-      throw new Problem("conflict", "only what was permitted has an outcome", { field: "decision" });
-    const known = find.get(decision);
-    if (known && known.fingerprint !== fingerprint)
-      throw new Problem("conflict", "another outcome was reported of this decision", { field: "outcome" });
-    if (known) return { decision, outcome, index: known.idx, duplicate: true };
-    const duties = dutiesOf(command, leaf.rec);
-    const index = desk.append.entry({
-      id,
-      at,
-      kind: "outcome",
-      record: (names, commitment) =>
-        actRecord(names, {
-          kind: "outcome",
-          id,
-          at,
-          caller,
-          detail: commitment,
-          moves: [],
-          facts: { decision, outcome, ...(duties.length === 0 ? {} : { obligations: duties }) },
-        }),
-      body: JSON.stringify({ obligations, ...(detail === undefined ? {} : { detail }) }),
-      agents: leaf.chain.flatMap(({ k }) => (k.startsWith(chained) ? [k.slice(chained.length)] : [])),
-    });
-    insert.run(decision, fingerprint, index);
-    return { decision, outcome, index, duplicate: false };
+  return {
+    leafOf: (decision) => leafOf.get(decision),
+    find: (decision) => find.get(decision),
+    insert: ({ decision, fingerprint, index }) => void insert.run(decision, fingerprint, index),
   };
 };

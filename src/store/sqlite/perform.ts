@@ -3,25 +3,19 @@ import type { Database } from "better-sqlite3";
 import type { Budget } from "../../budget/budget.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { Act, Bound } from "../../decision/store.ts";
-import type { EntityCommand } from "../../entity/store.ts";
-import type { CallerCommand, ProofCommand } from "../../identity/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
-import { changeCaller } from "../acts/callers.ts";
+import type { EraseCommand, PruneCommand } from "../../ledger/store.ts";
 import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
-import { callerRows } from "./callers.ts";
 import { type Desk } from "./desk.ts";
-import { createEntityActs } from "./entities.ts";
-import { createLedgerActs, type LedgerCommand } from "./ledger-acts.ts";
-import { createProofs } from "./proofs.ts";
+import { createErase } from "./erase.ts";
+import { createPrune } from "./prune.ts";
 
 /** One act of a commit. */
 export type Command =
   | CommonCommand
-  | { kind: "entity"; command: EntityCommand }
-  | { kind: "proof"; command: ProofCommand }
-  | { kind: "caller"; command: CallerCommand }
-  | LedgerCommand;
+  | { kind: "erase"; command: EraseCommand }
+  | { kind: "prune"; command: PruneCommand };
 
 const instantOf = (command: Command): Micros =>
   command.kind === "decide" ? command.act.at : command.command.at;
@@ -54,40 +48,12 @@ const undone = <T>(db: Database, desk: Desk, act: () => T): T => {
 /** Does acts inside a commit. `warn` hears of what broke: it was undone alone. */
 export const createPerform = (db: Database, bound: Bound, warn: (warning: string) => void): Perform => {
   const { perform: common, holds } = createActs(bound, warn);
-  const entities = createEntityActs(db);
-  const proofs = createProofs(db);
-  const callers = callerRows(db);
-  const ofLedger = createLedgerActs(db);
+  const erase = createErase(db);
+  const prune = createPrune(db);
   const perform = (room: Room, command: Command): unknown => {
-    switch (command.kind) {
-      case "entity":
-        return entities(room.desk, command.command);
-      case "proof":
-        return proofs(command.command);
-      case "caller":
-        return changeCaller(room.desk, callers, command.command);
-      case "heads":
-      case "outcome":
-      case "note":
-      case "erase":
-      case "prune":
-      case "exported":
-      case "legal_hold":
-      case "ledger_key":
-        room.desk.write();
-        return ofLedger(room.desk, command);
-      case "decide":
-      case "hold":
-      case "usage":
-      case "grant":
-      case "adjust":
-      case "agent":
-      case "agent_key":
-      case "kill":
-      case "delegation":
-      case "search":
-        return common(room, command);
-    }
+    if (command.kind !== "erase" && command.kind !== "prune") return common(room, command);
+    room.desk.write();
+    return command.kind === "erase" ? erase(room.desk, command.command) : prune(room.desk, command.command);
   };
   return {
     undone: (room, act) =>

@@ -11,14 +11,13 @@ import { closingDigest, pruneKind } from "../../ledger/closing.ts";
 import { leafHash } from "../../ledger/entry.ts";
 import { facetsOf } from "../../ledger/facets.ts";
 import { hashBytes } from "../../ledger/merkle.ts";
-import type { ExportedCommand, PruneCommand, Pruned } from "../../ledger/store.ts";
+import type { PruneCommand, Pruned } from "../../ledger/store.ts";
 import { tileWidth } from "../../ledger/tile.ts";
 import { type Leaf, parseLeaf } from "../../ledger/verify.ts";
 import { readClosing } from "./closing.ts";
 import type { Desk } from "./desk.ts";
 import { searchState } from "./facets.ts";
 import { firstHeld } from "./legal-holds.ts";
-import { appendNote } from "./notes.ts";
 
 /** Entries pruned in one act: what a question may have to wait for. A whole number of tiles. */
 const stepEntries = 4096;
@@ -238,18 +237,5 @@ export const createPrune = (db: Database): Prune => {
       agents: [],
     });
     return { before: end, entries: end - from, more: end < bound, index };
-  };
-};
-
-/** Records that an export was written whole. @throws Problem `invalid_request` where the ledger has no such entries */
-export const createExported = (db: Database): ((desk: Desk, command: ExportedCommand) => number) => {
-  const insert = db.prepare("insert or ignore into exported (first, count, digest) values (?, ?, ?)");
-  return (desk, { first, count, digest, ...who }) => {
-    if (first + count > desk.append.next())
-      throw new Problem("invalid_request", `the ledger has no entry ${first + count - 1}`, {
-        field: "count",
-      });
-    if (count > 0) insert.run(first, count, digest);
-    return appendNote(desk, { ...who, note: "ledger.exported", facts: { first, count, digest }, detail: {} });
   };
 };
