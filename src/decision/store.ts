@@ -18,6 +18,12 @@ export type Act = {
   allOrNothing?: "try" | "spoilt";
 };
 
+/** What processes that share a store hold of it in memory. */
+export type SharedPart = "agents" | "callers" | "entities" | "policies";
+
+/** How often each part was changed, by whichever process. */
+export type Epochs = Record<SharedPart, number>;
+
 /** Whether a delegate's condition holds of a question; where it can't be told it doesn't, and `fault` says why. */
 export type Holds = (
   facts: Facts,

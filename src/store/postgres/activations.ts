@@ -4,7 +4,7 @@ import { sha256 } from "../../kit/digest.ts";
 import type { Activation, ActivationVerb, Contents, Part, Standing } from "../../policy/store.ts";
 import type { ActivationRows } from "../acts/activations.ts";
 import { emptyContents, parts } from "../acts/contents.ts";
-import { unpacked } from "./rows.ts";
+import { readRows } from "./rows.ts";
 import type { WorkingSet } from "./working-set.ts";
 
 type ActivationRow = {
@@ -101,26 +101,23 @@ export type ActivationViews = {
   files: (digest: string) => Promise<{ digest: string; files: Record<string, string> } | undefined>;
 };
 
-type Listed = Omit<ActivationRow, "n" | "at" | "sequence"> & {
-  at: string;
-  sequence: string | null;
-  kept: boolean;
-};
+type Listed = Omit<ActivationRow, "n"> & { kept: boolean };
 
 const activationOf = (row: Listed): Activation => ({
-  at: Number(row.at),
+  at: row.at,
   verb: row.verb,
   bundle: row.bundle,
   policySet: row.policy_set,
-  by: unpacked(row.said_by),
-  ...(row.reason === null ? {} : { reason: unpacked(row.reason) }),
-  ...(row.sequence === null ? {} : { sequence: Number(row.sequence) }),
+  by: row.said_by,
+  ...(row.reason === null ? {} : { reason: row.reason }),
+  ...(row.sequence === null ? {} : { sequence: row.sequence }),
   kept: row.kept,
 });
 
 export const activationViews = (pool: pg.Pool): ActivationViews => {
   const files: ActivationViews["files"] = async (wanted) => {
-    const { rows } = await pool.query<{ bundle: string; path: string; body: string }>(
+    const rows = await readRows<{ bundle: string; path: string; body: string }>(
+      pool,
       `select b.bundle, b.path, f.body from bundle_file b join policy_file f on f.digest = b.file
        where b.bundle = (
          select a.bundle from activation a join bundle k on k.digest = a.bundle
@@ -129,24 +126,28 @@ export const activationViews = (pool: pg.Pool): ActivationViews => {
     );
     const [first] = rows;
     if (!first) return undefined;
-    const found = rows.map(({ path, body }) => [unpacked(path), unpacked(body)] as const);
-    return { digest: first.bundle, files: Object.fromEntries(found) };
+    return {
+      digest: first.bundle,
+      files: Object.fromEntries(rows.map(({ path, body }) => [path, body])),
+    };
   };
   return {
     files,
     list: async () => {
-      const { rows } = await pool.query<Listed>(
+      const rows = await readRows<Listed>(
+        pool,
         `select a.*, exists (select 1 from bundle b where b.digest = a.bundle) as kept
          from activation a order by n desc limit ${listedMax}`,
       );
       return rows.map(activationOf);
     },
     standing: async () => {
-      const { rows } = await pool.query<{
+      const rows = await readRows<{
         bundle: string | null;
         said: ActivationVerb | null;
-        sequence: string | null;
+        sequence: number | null;
       }>(
+        pool,
         `select (select bundle from activation order by n desc limit 1) as bundle,
            (select verb from activation where verb <> 'load' order by n desc limit 1) as said,
            (select max(sequence) from activation) as sequence`,
@@ -156,7 +157,7 @@ export const activationViews = (pool: pg.Pool): ActivationViews => {
       return {
         ...(last ? { last } : {}),
         pinned: said === "promote" || said === "rollback",
-        ...(sequence === null ? {} : { sequence: Number(sequence) }),
+        ...(sequence === null ? {} : { sequence }),
       };
     },
   };

@@ -1,5 +1,6 @@
 /** What acts work with, on the working set of one commit. */
 import { type Alert, alertText } from "../../alert/alert.ts";
+import { type Sink, sinksFor } from "../../alert/sink.ts";
 import { createAppend } from "../acts/append.ts";
 import type { Desk } from "../acts/desk.ts";
 import { createRuns } from "../acts/runs.ts";
@@ -26,16 +27,20 @@ import { toldRows } from "./told.ts";
 import { usageEvents } from "./usage-events.ts";
 import type { WorkingSet } from "./working-set.ts";
 
-/** An alert that is there already is not told again. */
+/** An alert goes into the outbox with the act that raised it; one that is there already is not told again. */
 const teller =
-  (set: WorkingSet) =>
+  (set: WorkingSet, sinks: readonly Sink[]) =>
   (alert: Alert): void => {
-    const known = set.rows<{ id: string }>("alert", "alert", [alert.id], ({ id }) => id === alert.id);
-    if (known.length === 0) set.put("alert", { id: alert.id, at: alert.at, body: alertText(alert) });
+    const { id, type, severity, at } = alert;
+    const known = set.rows<{ id: string }>("alert", "alert", [id], (row) => row.id === id);
+    if (known.length > 0) return;
+    set.put("alert", { id, type, severity, at, body: alertText(alert) });
+    for (const sink of sinksFor(sinks, type))
+      set.put("alert_delivery", { alert: id, sink, state: "pending", attempts: 0, next_at: at });
   };
 
-/** `minted` are the new pseudonyms of a commit. */
-export const createDesk = (set: WorkingSet, minted: Map<string, string>): Desk => {
+/** `minted` are the new pseudonyms of a commit; alerts go to these sinks. */
+export const createDesk = (set: WorkingSet, minted: Map<string, string>, sinks: readonly Sink[]): Desk => {
   const entries = entryRows(set, minted);
   const runs = createRuns(runRows(set));
   const [state] = set.ask("state");
@@ -48,7 +53,7 @@ export const createDesk = (set: WorkingSet, minted: Map<string, string>): Desk =
     agentKeys: agentKeyRows(set),
     kills: createKills(set),
     delegations: createDelegations(set),
-    told: createTold(toldRows(set), teller(set)),
+    told: createTold(toldRows(set), teller(set, sinks)),
     replies: createReplies(set),
     denials: denialRows(set),
     events: usageEvents(set),

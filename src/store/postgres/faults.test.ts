@@ -6,7 +6,7 @@ import { type Ask, budgetOf } from "../suite/questions.ts";
 import { type Answered, type Asker, type Backend, createWorld } from "../suite/store.ts";
 import { openLedger } from "./ledger.ts";
 import { locks } from "./schema.ts";
-import { type Server, startServer } from "./server.test-parts.ts";
+import { type Server, startServer, suiteStoreOf } from "./server.test-parts.ts";
 
 let server: Server;
 beforeAll(async () => {
@@ -26,8 +26,10 @@ const backendOf = (): Backend & { url: () => string } => {
     create: async () => {
       url = await server.create();
       return {
-        open: ({ bound, keys, at, tell }) =>
-          openLedger(url, bound, { tell, tree: { keys, known: [], at }, limits: { lockMs: 300 } }),
+        open: async ({ bound, keys, at, tell }) =>
+          suiteStoreOf(
+            await openLedger(url, bound, { tell, tree: { keys, known: [], at }, limits: { lockMs: 300 } }),
+          ),
         remove: () => server.remove(url),
       };
     },

@@ -4,25 +4,39 @@
  * entries, reads all of it again, does the acts, and writes. So all processes share one order, one tree and every
  * balance, and no permit comes after the stopping of its agent.
  */
-import type pg from "pg";
-import { type Alert, readAlert } from "../../alert/alert.ts";
+import type { Alert } from "../../alert/alert.ts";
+import type { Sink } from "../../alert/sink.ts";
+import type { OutboxStore } from "../../alert/store.ts";
 import type { Budget } from "../../budget/budget.ts";
-import type { Bound } from "../../decision/store.ts";
+import type { AccountView } from "../../budget/store.ts";
+import type { Bound, Epochs } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
+import type { Activated } from "../../policy/store.ts";
 import { putInForce } from "../acts/activations.ts";
+import type { BalanceFault } from "../acts/audit.ts";
 import { type BookFault, keepBook } from "../acts/book.ts";
 import { type EngineTrip, recordTrip } from "../acts/engine-trip.ts";
-import type { Activated } from "../../policy/store.ts";
-import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
-import { type ActivationViews, activationViews, forgetLoads } from "./activations.ts";
+import { createFigures, type LedgerFigures } from "../acts/figures.ts";
+import { createActs } from "../acts/perform.ts";
 import { replyKeptMicros } from "../acts/replies.ts";
-import { createDesk } from "./desk.ts";
-import { type Limits, openPool, transaction } from "./open.ts";
-import { fetchRows, writeRows } from "./rows.ts";
-import { locks } from "./schema.ts";
+import { type AccountViews, createAccountViews } from "./account-views.ts";
+import { type ActivationViews, activationViews, forgetLoads } from "./activations.ts";
+import { auditBalances } from "./audit.ts";
+import { type Commits, createCommits, unavailable, type Work } from "./commit.ts";
+import { createEntryViews, type EntryViews } from "./entries.ts";
+import { readEpochs } from "./epochs.ts";
+import { smallFigures } from "./figures.ts";
+import { headsDue } from "./heads.ts";
+import { createLists, type Lists } from "./lists.ts";
+import { type Limits, openPool } from "./open.ts";
+import { createOutbox } from "./outbox.ts";
+import { createQueue, type Queue } from "./queue.ts";
+import { readRows } from "./rows.ts";
+import { createStreams, type Streams } from "./streams.ts";
 import { createTree, type Tree, type TreeOptions } from "./tree.ts";
-import { createWorkingSet, type Fetched, type WorkingSet } from "./working-set.ts";
+import { createTrials, type Trials } from "./try-out.ts";
+import { createWritable, type Writable } from "./writes.ts";
 
 export type LedgerOptions = {
   tree: TreeOptions;
@@ -30,185 +44,139 @@ export type LedgerOptions = {
   limits?: Partial<Limits>;
   /** Told of judgements that threw: each denied its own question. */
   warn?: (warning: string) => void;
+  /** Who hears of alerts: they go into the outbox with the act that raised them, or not at all. */
+  sinks?: readonly Sink[];
   /** Hears of each alert once. */
   tell?: (alert: Alert) => void;
 };
 
-export type Ledger = Tree & {
-  /**
-   * Does an act, with those that wait.
-   * @throws Problem `ledger_unavailable`: nothing was answered, and whatever was recorded holds no permit that anybody heard of
-   */
-  perform: (command: CommonCommand) => Promise<Done>;
-  /** Lapses holds whose time is over; how many there were. */
-  lapse: (at: Micros) => Promise<number>;
-  /** Takes budgets over, or says why it can't. */
-  takeBook: (budgets: readonly Budget[]) => Promise<BookFault[]>;
-  /**
-   * Puts files in force, with the entry where someone said so, in one act; or says what stands against their budgets. What
-   * several processes read from folders of their own is each one's load; none of them follows another's.
-   * @throws Problem `conflict` when other files are in force than the command was for
-   */
-  activate: (activated: Activated, budgets: readonly Budget[]) => Promise<BookFault[]>;
-  activations: ActivationViews;
-  /** Records that the compiled engine differed from Cedar, and tells of it. */
-  tripEngine: (trip: EngineTrip) => Promise<void>;
-  close: () => Promise<void>;
-};
-
-type Waiting = { command: CommonCommand; resolve: (done: Done) => void; reject: (error: unknown) => void };
-
-/** Acts in one commit at most: what one question may have to wait for. */
-const groupMax = 256;
-
-/** Acts find out what they touch in as many rounds as one thing leads to another: far fewer. */
-const roundsMax = 64;
+export type Ledger = Tree &
+  Lists &
+  Trials &
+  EntryViews &
+  Pick<Queue, "perform"> &
+  Omit<AccountViews, "accounts"> & {
+    accounts: (budget: string, at: Micros, limit: number, after: string) => Promise<AccountView[]>;
+    /** Recomputes every balance from the entries; what differs. */
+    auditBalances: () => Promise<BalanceFault[]>;
+    /** Lapses holds whose time is over; how many there were. */
+    lapse: (at: Micros) => Promise<number>;
+    /** Takes budgets over, or says why it can't. */
+    takeBook: (budgets: readonly Budget[]) => Promise<BookFault[]>;
+    /**
+     * Puts files in force, with the entry where someone said so, in one act; or says what stands against their budgets. What
+     * several processes read from folders of their own is each one's load; none of them follows another's.
+     * @throws Problem `conflict` when other files are in force than the command was for
+     */
+    activate: (activated: Activated, budgets: readonly Budget[]) => Promise<BookFault[]>;
+    activations: ActivationViews;
+    /** Records that the compiled engine differed from Cedar, and tells of it. */
+    tripEngine: (trip: EngineTrip) => Promise<void>;
+    /** Whether the ends of chains should be logged again: entries came, and the last time is that long ago. */
+    headsDue: (at: Micros, intervalMicros: number) => Promise<boolean>;
+    outbox: OutboxStore;
+    streams: Streams;
+    /** How often what processes hold in memory was changed. */
+    epochs: () => Promise<Epochs>;
+    writable: Writable;
+    /** What metrics show of it. */
+    figures: (at: Micros) => Promise<LedgerFigures>;
+    close: () => Promise<void>;
+  };
 
 const nobody = (): void => undefined;
 
-type Work<T> = (desk: ReturnType<typeof createDesk>, warn: (warning: string) => void) => T;
-
-type Worked<T> = { value: T; set: WorkingSet; warnings: string[] };
-
-/** Does work on what was fetched; what it wants beside that is in the set. */
-const workOn = <T>(fetched: Fetched, minted: Map<string, string>, work: Work<T>): Worked<T> => {
-  const set = createWorkingSet(fetched);
-  const warnings: string[] = [];
-  const desk = createDesk(set, minted);
-  return { value: work(desk, (warning) => void warnings.push(warning)), set, warnings };
+const budgetOf = (book: ReadonlyMap<string, Budget>, id: string): Budget => {
+  const budget = book.get(id);
+  if (!budget) throw new Problem("not_found", `there is no budget \`${id}\``, { field: "budget" });
+  return budget;
 };
 
-type Query = Pick<pg.ClientBase, "query">;
-
-/** Does work again and again until it wants nothing more. `known` is fetched to begin with. */
-const workedOut = async <T>(
-  client: Query,
-  known: Fetched,
-  minted: Map<string, string>,
-  work: Work<T>,
-): Promise<Worked<T> & { fetched: Fetched }> => {
-  const fetched: Fetched = new Map();
-  await fetchRows(
-    client,
-    [...known.values()].map(({ want }) => want),
-    fetched,
-  );
-  for (let round = 0; round < roundsMax; round++) {
-    const worked = workOn(fetched, minted, work);
-    const wants = worked.set.wants();
-    if (wants.length === 0) return { ...worked, fetched };
-    await fetchRows(client, wants, fetched);
-  }
-  throw new Problem("internal", "an act wants more at every look");
+/** Budgets in force in this process, taken over with what is in the database. */
+type Books = {
+  now: () => ReadonlyMap<string, Budget>;
+  /** Takes budgets over, unless something stands against them. */
+  take: (budgets: readonly Budget[], work: Work<BookFault[]>) => Promise<BookFault[]>;
 };
 
-/** Does work in one transaction that others take turns with, and writes what it changed. */
-const commitWork = async <T>(pool: pg.Pool, work: Work<T>): Promise<Worked<T>> => {
-  const minted = new Map<string, string>();
-  const { fetched } = await workedOut(pool, new Map(), minted, work);
-  return transaction(pool, `select pg_advisory_xact_lock(${locks.order})`, async (client) => {
-    const worked = await workedOut(client, fetched, minted, work);
-    await writeRows(client, worked.set.changes());
-    return worked;
-  });
+const createBooks = ({ write }: Pick<Commits, "write">): Books => {
+  let book: ReadonlyMap<string, Budget> = new Map();
+  return {
+    now: () => book,
+    take: async (budgets, work) => {
+      const faults = await write(work);
+      if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
+      return faults;
+    },
+  };
 };
 
-const unavailable = (cause: unknown): Problem =>
-  cause instanceof Problem
-    ? cause
-    : new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was answered", {
-        cause,
-      });
+/** What fails on the way to the database says so in the words of callers. */
+const guarded =
+  <Given extends unknown[], T>(read: (...given: Given) => Promise<T>) =>
+  async (...given: Given): Promise<T> => {
+    try {
+      return await read(...given);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  };
 
-/** Whether the database refused what was written, so that one act of several may be at fault. */
-const isRefusal = (error: unknown): boolean => {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return code.startsWith("22") || code.startsWith("23");
-};
+const guardedAll = <T extends Record<string, (...given: never[]) => Promise<unknown>>>(reads: T): T =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each is what it was
+  Object.fromEntries(Object.entries(reads).map(([name, read]) => [name, guarded(read)])) as T;
 
 /** Opens a ledger. `bound` judges and admits inside the acts. @throws Problem when it can't be opened safely */
 export const openLedger = async (url: string, bound: Bound, options: LedgerOptions): Promise<Ledger> => {
-  const { warn = nobody, tell = nobody } = options;
+  const { warn = nobody, tell = nobody, sinks = [] } = options;
   const pool = await openPool(url, warn, options.limits);
   const tree = await createTree(pool, options.tree).catch(async (error: unknown) => {
     await pool.end();
     throw error;
   });
-  let book: ReadonlyMap<string, Budget> = new Map();
-  const run = async <T>(work: Work<T>): Promise<T> => {
-    const { value, set, warnings } = await commitWork(pool, work);
-    for (const warning of warnings) warn(warning);
-    for (const { body } of set.changedIn<{ body: string }>("alert")) tell(readAlert(body));
-    return value;
-  };
-  const all =
-    (commands: readonly CommonCommand[]): Work<Done[]> =>
-    (desk, heard) => {
-      const acts = createActs(bound, heard);
-      const instants = commands.map((command) =>
-        command.kind === "decide" ? command.act.at : command.command.at,
-      );
-      // What has lapsed by now stands in nobody's way.
-      acts.holds.lapse(desk, book, Math.max(0, ...instants));
-      return commands.map((command) =>
-        performOne(desk, command, () => acts.perform({ desk, book }, command), heard),
-      );
-    };
-  const settle = async (group: readonly Waiting[]): Promise<void> => {
-    try {
-      const done = await run(all(group.map(({ command }) => command)));
-      for (const [position, { resolve }] of group.entries()) resolve(done[position]!);
-    } catch (error) {
-      if (group.length > 1 && isRefusal(error)) for (const one of group) await settle([one]);
-      else for (const { reject } of group) reject(unavailable(error));
-    }
-  };
-  const written = async <T>(work: Work<T>): Promise<T> => {
-    try {
-      return await run(work);
-    } catch (error) {
-      throw unavailable(error);
-    }
-  };
-  /** Takes budgets over, unless something stands against them. */
-  const taken = async (budgets: readonly Budget[], work: Work<BookFault[]>): Promise<BookFault[]> => {
-    const faults = await written(work);
-    if (faults.length === 0) book = new Map(budgets.map((budget) => [budget.id, budget]));
-    return faults;
-  };
-  const queue: Waiting[] = [];
-  let busy: Promise<void> | undefined;
-  const drain = async (): Promise<void> => {
-    while (queue.length > 0) await settle(queue.splice(0, groupMax));
-    busy = undefined;
-  };
+  const commits = createCommits(pool, { sinks, warn, tell });
+  const books = createBooks(commits);
+  const queue = createQueue(commits, bound, books.now);
+  const { accounts, ...views } = createAccountViews(pool, commits);
   return {
     ...tree,
-    perform: (command) =>
-      new Promise((resolve, reject) => {
-        queue.push({ command, resolve, reject });
-        busy ??= drain();
-      }),
+    ...guardedAll(createLists(pool)),
+    ...guardedAll(createEntryViews(pool)),
+    ...guardedAll(views),
+    ...createTrials(commits, bound, books.now),
+    perform: queue.perform,
+    accounts: guarded((id, ...page) => accounts(budgetOf(books.now(), id), ...page)),
+    auditBalances: guarded(() => auditBalances(pool)),
     lapse: async (at) => {
-      try {
-        const lapsed = await run((desk, heard) => createActs(bound, heard).holds.lapse(desk, book, at));
-        await pool.query("delete from idempotency where at < $1", [at - replyKeptMicros]);
-        return lapsed;
-      } catch (error) {
-        throw unavailable(error);
-      }
+      const lapsed = await commits.write((desk, heard) =>
+        createActs(bound, heard).holds.lapse(desk, books.now(), at),
+      );
+      await guarded(() => forgetOld(pool, at))();
+      return lapsed;
     },
-    takeBook: (budgets) => taken(budgets, (desk) => keepBook(desk, budgets)),
+    takeBook: (budgets) => books.take(budgets, (desk) => keepBook(desk, budgets)),
     activate: async (activated, budgets) => {
-      const faults = await taken(budgets, (desk) => putInForce(desk, activated, budgets));
-      if (faults.length === 0 && !activated.command) await forgetLoads(pool);
+      const faults = await books.take(budgets, (desk) => putInForce(desk, activated, budgets));
+      if (faults.length === 0 && !activated.command) await guarded(() => forgetLoads(pool))();
       return faults;
     },
-    activations: activationViews(pool),
-    tripEngine: (trip) => written((desk) => recordTrip(desk, trip)),
+    activations: guardedAll(activationViews(pool)),
+    tripEngine: (trip) => commits.write((desk) => recordTrip(desk, trip)),
+    headsDue: guarded((at, interval) => headsDue(pool, at, interval)),
+    outbox: guardedAll(createOutbox(pool)),
+    streams: guardedAll(createStreams(pool)),
+    epochs: guarded(() => readEpochs(pool)),
+    writable: createWritable(pool),
+    figures: guarded(createFigures(smallFigures(pool), books.now, accounts)),
     close: async () => {
-      await busy;
+      await queue.settled();
       await pool.end();
     },
   };
+};
+
+/** Answers and proofs that nobody will ask for again. */
+const forgetOld = async (pool: Parameters<typeof readRows>[0], at: Micros): Promise<void> => {
+  await readRows(pool, "delete from idempotency where at < $1", [at - replyKeptMicros]);
+  await readRows(pool, "delete from proof where until <= $1", [at]);
 };

@@ -1,5 +1,5 @@
 /** Connections to the database: each with limits of time, so that no question waits for ever. */
-import { type default as pg, Pool } from "pg";
+import { type default as pg, Pool, types } from "pg";
 import { Problem } from "../../kit/problem.ts";
 import { migrate } from "./schema.ts";
 
@@ -7,6 +7,15 @@ import { migrate } from "./schema.ts";
 export type Limits = { statementMs: number; lockMs: number; connectMs: number; connectionsMax: number };
 
 const usualLimits: Limits = { statementMs: 10_000, lockMs: 5000, connectMs: 5000, connectionsMax: 8 };
+
+/** What is counted stays within what a number holds exactly: sums beyond it are refused where they arise. */
+const numbers = new Set<number>([types.builtins.INT8, types.builtins.NUMERIC]);
+
+/** Integers of 64 bits, and sums of them, as numbers. */
+const parsers: pg.CustomTypesConfig = {
+  // oxlint-disable-next-line typescript/no-unsafe-return -- what the library parses otherwise
+  getTypeParser: (oid, format) => (numbers.has(oid) ? Number : types.getTypeParser(oid, format)),
+};
 
 /**
  * Opens a pool and brings the tables to the newest version. TLS is as the URL says (`sslmode=verify-full`). `warn` hears of
@@ -21,6 +30,7 @@ export const openPool = async (
   const limits = { ...usualLimits, ...given };
   const pool = new Pool({
     connectionString: url,
+    types: parsers,
     application_name: "remit",
     max: limits.connectionsMax,
     connectionTimeoutMillis: limits.connectMs,
@@ -64,6 +74,21 @@ export const transaction = async <T>(
     return value;
   } catch (error) {
     // What it was in the middle of is not known: it is closed, which rolls back.
+    client.release(true);
+    throw error;
+  }
+};
+
+/** Reads all that `read` asks as of one moment. */
+export const snapshot = async <T>(pool: pg.Pool, read: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
+  const client = await pool.connect();
+  try {
+    await client.query("begin isolation level repeatable read read only");
+    const value = await read(client);
+    await client.query("commit");
+    client.release();
+    return value;
+  } catch (error) {
     client.release(true);
     throw error;
   }

@@ -5,17 +5,13 @@ import { type Change, type Fetched, type Want, wantKey } from "./working-set.ts"
 
 /** Text of the database holds no U+0000, which ids of clients may: it goes as two characters that no other text becomes. */
 const [nul, mark] = ["\u0000", "\u0001"];
-/** Text as the database holds it. */
-export const packed = (text: string): string => text.replaceAll(mark, `${mark}b`).replaceAll(nul, `${mark}a`);
-/** Text from it. */
-export const unpacked = (text: string): string =>
-  text.replaceAll(`${mark}a`, nul).replaceAll(`${mark}b`, mark);
+const packed = (text: string): string => text.replaceAll(mark, `${mark}b`).replaceAll(nul, `${mark}a`);
+const unpacked = (text: string): string => text.replaceAll(`${mark}a`, nul).replaceAll(`${mark}b`, mark);
 
 const jsonOf = (value: unknown): string =>
   JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? packed(part) : part));
 
-/** A row as the database gave it. */
-export const rowOf = (row: Row): Row =>
+const rowOf = (row: Row): Row =>
   Object.fromEntries(
     Object.entries(row).map(([column, value]) => [
       column,
@@ -94,4 +90,21 @@ export const writeRows = async (
   }
   if (parts.length === 0) return;
   await client.query(`with ${parts.map((part, n) => `w${n} as (${part})`).join(", ")} select 1`, values);
+};
+
+/** Parameters of a statement, as the database holds text. */
+const packedParameter = (value: unknown): unknown => {
+  if (typeof value === "string") return packed(value);
+  return Array.isArray(value) ? value.map(packedParameter) : value;
+};
+
+/** Asks one statement and gives its rows. Text goes in and comes out as it is in memory. */
+export const readRows = async <R extends Row>(
+  client: Pick<ClientBase, "query">,
+  statement: string,
+  parameters: readonly unknown[] = [],
+): Promise<R[]> => {
+  const { rows } = await client.query<R>(statement, parameters.map(packedParameter));
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its columns are as they were, but for what text stands for
+  return rows.map((row) => rowOf(row) as R);
 };

@@ -35,15 +35,13 @@ const keptTables = `
   create table trial (one bigint not null);
 `;
 
-/** What entries are found by, taken in behind the answers, and before anyone searches. */
+/** What entries are found by. It follows from them, and is written with them. */
 const searchTables = `
+  create index entry_kind on entry (kind, idx) where kind <> 'decision';
   create index entry_resource on entry (resource, idx) where resource is not null;
   create index entry_denied on entry (idx) where denied;
-  create table facet (id bigint generated always as identity primary key, kind text not null, value text not null, unique (kind, value));
-  create table entry_facet (facet bigint not null, idx bigint not null, primary key (facet, idx));
+  create table entry_facet (kind text not null, value text not null, idx bigint not null, primary key (kind, value, idx));
   create table entry_trace (trace text not null, idx bigint not null, primary key (trace, idx));
-  create table search (one bigint primary key check (one = 1), size bigint not null, disorder bigint not null);
-  insert into search values (1, 0, 0);
   create index pseudonym_id on pseudonym (id);
   create index consumption_at on consumption (at);
 `;
@@ -131,7 +129,9 @@ const steps: readonly string[] = [
   create table told (
     account bigint not null, start bigint not null, threshold text not null, limit_then bigint not null,
     primary key (account, start, threshold, limit_then));
-  create table alert (id text primary key, at bigint not null, body text not null);
+  create table alert (
+    id text primary key, seq bigint generated always as identity unique, type text not null, severity text not null,
+    at bigint not null, body text not null);
 
   create table agent (
     id text primary key, body text not null, expires_at bigint, created_at bigint not null,

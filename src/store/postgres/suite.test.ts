@@ -2,7 +2,7 @@
 import { afterAll, beforeAll } from "vitest";
 import { testStore } from "../suite/every-store.ts";
 import { openLedger } from "./ledger.ts";
-import { type Server, startServer } from "./server.test-parts.ts";
+import { type Server, startServer, suiteStoreOf } from "./server.test-parts.ts";
 
 let server: Server;
 beforeAll(async () => {
@@ -16,7 +16,8 @@ testStore({
   create: async () => {
     const url = await server.create();
     return {
-      open: ({ bound, keys, at, tell }) => openLedger(url, bound, { tell, tree: { keys, known: [], at } }),
+      open: async ({ bound, keys, at, tell, sinks = [] }) =>
+        suiteStoreOf(await openLedger(url, bound, { tell, sinks, tree: { keys, known: [], at } })),
       remove: () => server.remove(url),
     };
   },

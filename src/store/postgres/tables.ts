@@ -22,6 +22,8 @@ const bytea = "bytea";
 export type TableName =
   | "entry"
   | "entry_agent"
+  | "entry_facet"
+  | "entry_trace"
   | "detail"
   | "pseudonym"
   | "chain_head"
@@ -37,6 +39,7 @@ export type TableName =
   | "burn"
   | "told"
   | "alert"
+  | "alert_delivery"
   | "agent"
   | "agent_status"
   | "agent_key"
@@ -73,6 +76,12 @@ export const tables: Record<TableName, Table> = {
     },
     fixed: true,
   },
+  entry_facet: {
+    key: ["kind", "value", "idx"],
+    columns: { kind: text, value: text, idx: bigint },
+    fixed: true,
+  },
+  entry_trace: { key: ["trace", "idx"], columns: { trace: text, idx: bigint }, fixed: true },
   entry_agent: { key: ["agent", "idx"], columns: { agent: text, idx: bigint }, fixed: true },
   detail: { key: ["idx"], columns: { idx: bigint, salt: bytea, body: text }, fixed: true },
   pseudonym: { key: ["name"], columns: { name: text, kind: text, type: text, id: text }, fixed: true },
@@ -159,7 +168,16 @@ export const tables: Record<TableName, Table> = {
     columns: { account: bigint, start: bigint, threshold: text, limit_then: bigint },
     fixed: true,
   },
-  alert: { key: ["id"], columns: { id: text, at: bigint, body: text }, fixed: true },
+  alert: {
+    key: ["id"],
+    columns: { id: text, type: text, severity: text, at: bigint, body: text },
+    fixed: true,
+  },
+  alert_delivery: {
+    key: ["alert", "sink"],
+    columns: { alert: text, sink: text, state: text, attempts: bigint, next_at: bigint },
+    fixed: true,
+  },
   agent: {
     key: ["id"],
     columns: { id: text, body: text, expires_at: bigint, created_at: bigint, created_by: text },

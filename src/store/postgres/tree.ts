@@ -8,7 +8,8 @@ import { Problem } from "../../kit/problem.ts";
 import { openCheckpoint, signCheckpoint } from "../../ledger/checkpoint.ts";
 import type { LedgerKeys } from "../../ledger/key-file.ts";
 import { type LogSource, proofFrom } from "../../ledger/log-source.ts";
-import { hashBytes, rootOf } from "../../ledger/merkle.ts";
+import { consistencyPath, hashBytes, inclusionPath, rootOf } from "../../ledger/merkle.ts";
+import type { Inclusion } from "../../ledger/store.ts";
 import { bundleOf, createEdge, type Edge, type TileName, tileWidth, widthAt } from "../../ledger/tile.ts";
 import { transaction } from "./open.ts";
 import { locks } from "./schema.ts";
@@ -27,6 +28,10 @@ export type Tree = {
   checkpoint: (at: Micros) => Promise<string>;
   /** Bytes of a tile or bundle within the newest checkpoint; undefined where it has none of that width. */
   tile: LogSource["tile"];
+  /** @throws Problem `not_found` where the newest checkpoint doesn't reach */
+  inclusion: (index: number) => Promise<Inclusion>;
+  /** @throws Problem as `inclusion`; `invalid_request` for sizes that nothing can be proved of */
+  consistency: (from: number, to: number) => Promise<Uint8Array[]>;
 };
 
 type Query = Pick<pg.ClientBase, "query">;
@@ -126,6 +131,32 @@ const readTile =
     return bundleOf(rows.map(({ leaf }) => leaf));
   };
 
+const outside = (field: string, size: number): Problem =>
+  new Problem("not_found", `the newest checkpoint is of ${size} entries`, { field });
+
+const proofsOf = (pool: pg.Pool, tile: Tree["tile"]): Pick<Tree, "inclusion" | "consistency"> => {
+  const head = async (): Promise<{ size: number; note: string; source: LogSource }> => {
+    const { size, note } = (await newest(pool)) ?? { size: 0, note: "" };
+    return { size, note, source: { checkpoint: async () => note, tile } };
+  };
+  return {
+    inclusion: async (index) => {
+      const { size, note, source } = await head();
+      if (index >= size) throw outside("index", size);
+      const [leafHash] = await hashesFrom(pool, index, 1);
+      const path = await proofFrom(source, size, (node) => inclusionPath(node, index, size));
+      return { index, size, leafHash: leafHash!, path, checkpoint: note };
+    },
+    consistency: async (from, to) => {
+      const { size, source } = await head();
+      if (to > size) throw outside("to", size);
+      if (from < 1 || from > to)
+        throw new Problem("invalid_request", "from must be at least 1 and at most to", { field: "from" });
+      return proofFrom(source, size, (node) => consistencyPath(node, from, to));
+    },
+  };
+};
+
 /** @throws Problem `not_ready` when a checkpoint that is known isn't one of this ledger's past */
 const assertExtends = async (
   source: LogSource,
@@ -164,6 +195,7 @@ export const createTree = async (pool: pg.Pool, { keys, known, at }: TreeOptions
   await assertExtends({ checkpoint: async () => note, tile }, keys, size, [note, ...known]);
   return {
     tile,
+    ...proofsOf(pool, tile),
     checkpoint,
     integrate: (now) =>
       transaction(pool, "select 1", async (client) => {

@@ -26,7 +26,8 @@ import type { Done } from "../acts/perform.ts";
 import { agentKeyRows } from "./agent-keys.ts";
 import { agentRows } from "./agents.ts";
 import { createAccountViews } from "./account-views.ts";
-import { type BalanceFault, auditBalances } from "./audit.ts";
+import type { BalanceFault } from "../acts/audit.ts";
+import { auditBalances } from "./audit.ts";
 import { type BookFault, keepBook } from "../acts/book.ts";
 import type { KeptCaller } from "../acts/callers.ts";
 import { callerRows } from "./callers.ts";
@@ -44,7 +45,8 @@ import { type OpenOptions, openDatabase } from "./open.ts";
 import { type OutboxRows, outboxRows } from "./outbox.ts";
 import { createFacets } from "./facets.ts";
 import { type StreamRows, streamRows } from "./streams.ts";
-import { type AccountsOf, createFigures, type LedgerFigures } from "./figures.ts";
+import { type AccountsOf, createFigures, type LedgerFigures } from "../acts/figures.ts";
+import { smallFigures } from "./figures.ts";
 import { createWrites, type Writes } from "./writes.ts";
 import { createTryOut, type TryOut } from "./try-out.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
@@ -271,7 +273,8 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
   const outbox = outboxRows(db);
   const tell = teller(outbox, options);
   const views = createAccountViews(db);
-  const accountsOf: AccountsOf = (...asked) => views.accounts(room().desk.accounts, ...asked);
+  const accountsOf = (...asked: Parameters<AccountsOf>): AccountView[] =>
+    views.accounts(room().desk.accounts, ...asked);
   const perform = createPerform(db, bound, options.warn ?? nobody);
   // Absent after a failure: made anew with the next commit, as a file that can't be written may not be readable either.
   let desk: Desk | undefined = createDesk(db, tell);
@@ -328,7 +331,7 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
     },
     checkpoint: (at) => (tree ? writes.extend(() => tree.checkpoint(at)) : (rows.newest()?.note ?? "")),
     writable: () => writes.writable(),
-    figures: createFigures(db, () => book, accountsOf),
+    figures: createFigures(smallFigures(db), () => book, accountsOf),
     tripEngine: (trip) => durable(() => inOne(() => recordTrip(room().desk, trip))),
     activate: (activated, budgets) => taken(budgets, () => putInForce(room().desk, activated, budgets)),
     activations: activationViews(db),

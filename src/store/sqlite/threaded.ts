@@ -14,7 +14,7 @@ import type {
 import type { Delegation } from "../../agent/delegation.ts";
 import type { Decided } from "../../decision/question.ts";
 import type { Act, DecisionStore, SearchCommand, TrialStore } from "../../decision/store.ts";
-import type { BalanceFault } from "./audit.ts";
+import type { BalanceFault } from "../acts/audit.ts";
 import type { DelegationFilter } from "../acts/delegations.ts";
 import type { Done } from "../acts/perform.ts";
 import { outboxHandlers } from "./outbox.ts";
@@ -54,7 +54,7 @@ import type {
   UsageQuery,
   UsageView,
 } from "../../budget/store.ts";
-import type { LedgerFigures } from "./figures.ts";
+import type { LedgerFigures } from "../acts/figures.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Command } from "./perform.ts";
 

@@ -2,6 +2,9 @@
 import { describe } from "vitest";
 import { testAgents } from "./agents.ts";
 import { testBudgets } from "./budgets.ts";
+import { testKept } from "./kept.ts";
+import { testReads } from "./reads.ts";
+import { testSearch } from "./search.ts";
 import { testSharing } from "./shared.ts";
 import type { Backend } from "./store.ts";
 
@@ -12,6 +15,15 @@ export const testStore = (backend: Backend): void => {
   });
   describe(`agents in ${backend.name}`, () => {
     testAgents(backend);
+  });
+  describe(`what ${backend.name} keeps beside decisions`, () => {
+    testKept(backend);
+  });
+  describe(`what is read of ${backend.name}`, () => {
+    testReads(backend);
+  });
+  describe(`entries looked for in ${backend.name}`, () => {
+    testSearch(backend);
   });
   if (backend.shared)
     describe(`several processes on one ${backend.name}`, () => {

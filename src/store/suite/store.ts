@@ -1,31 +1,70 @@
 /** What every store must do, seen from outside: a store under test, and a caller that asks of it. */
+import type { AgentStore } from "../../agent/store.ts";
 import type { Alert } from "../../alert/alert.ts";
+import type { Sink } from "../../alert/sink.ts";
+import type { OutboxStore } from "../../alert/store.ts";
 import type { Amounts, Budget } from "../../budget/budget.ts";
-import type { HoldCommand, HoldView } from "../../budget/store.ts";
+import type { BudgetStore, HoldCommand, HoldView } from "../../budget/store.ts";
 import { admit } from "../../decision/judge.ts";
 import type { Decided, Verdict } from "../../decision/question.ts";
-import type { Act, Bound } from "../../decision/store.ts";
+import type { Act, Bound, TrialStore } from "../../decision/store.ts";
+import type { EntityStore } from "../../entity/store.ts";
+import type { CallerStore } from "../../identity/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { uuidv7 } from "../../kit/id.ts";
 import type { LedgerKeys } from "../../ledger/key-file.ts";
 import type { LogSource } from "../../ledger/log-source.ts";
+import type { LedgerStore } from "../../ledger/store.ts";
+import type { StreamStore } from "../../ledger/stream.ts";
 import { newSignerKey } from "../../ledger/note.ts";
 import { verifyLog } from "../../ledger/verify-log.ts";
+import type { Activated, ActivationStore, Standing } from "../../policy/store.ts";
+import type { BalanceFault } from "../acts/audit.ts";
 import type { BookFault } from "../acts/book.ts";
+import type { EngineTrip } from "../acts/engine-trip.ts";
+import type { LedgerFigures } from "../acts/figures.ts";
 import type { CommonCommand, Done } from "../acts/perform.ts";
 import { type Ask, factsOf, judge, morning, noPrices } from "./questions.ts";
 
+/** What is read of a store. */
+type Reads = Pick<
+  LedgerStore,
+  "entries" | "entry" | "legalHolds" | "policySet" | "inclusion" | "consistency" | "writable"
+> &
+  Pick<EntityStore, "keptEntities"> &
+  Pick<CallerStore, "callers"> &
+  Pick<AgentStore, "keptAgents" | "kills" | "standingKills" | "delegations" | "agentKeys" | "agentOfKey"> &
+  Pick<BudgetStore, "agentsOfHold" | "accounts" | "grants" | "usage"> &
+  Pick<TrialStore, "tryOut" | "balancesOf"> &
+  ActivationStore &
+  OutboxStore &
+  Pick<StreamStore, "streamCursor" | "moveStreamCursor"> & {
+    auditBalances: () => Promise<BalanceFault[]>;
+    tryAct: (act: Act) => Promise<Decided[]>;
+    figures: (at: Micros) => Promise<LedgerFigures>;
+  };
+
 /** A store under test. */
-export type SuiteStore = {
+export type SuiteStore = Reads & {
   perform: (command: CommonCommand) => Promise<Done>;
   lapse: (at: Micros) => Promise<number>;
   takeBook: (budgets: readonly Budget[]) => Promise<BookFault[]>;
   checkpoint: (at: Micros) => Promise<string>;
   tile: LogSource["tile"];
+  activate: (activated: Activated, budgets: readonly Budget[]) => Promise<BookFault[]>;
+  standing: () => Promise<Standing>;
+  tripEngine: (trip: EngineTrip) => Promise<void>;
+  headsDue: (at: Micros, intervalMicros: number) => Promise<boolean>;
   close: () => Promise<void>;
 };
 
-export type Opening = { bound: Bound; keys: LedgerKeys; at: Micros; tell: (alert: Alert) => void };
+export type Opening = {
+  bound: Bound;
+  keys: LedgerKeys;
+  at: Micros;
+  tell: (alert: Alert) => void;
+  sinks?: readonly Sink[];
+};
 
 /** One ledger: it can be opened again after it was closed, or by another process where `shared`. */
 export type SuiteLedger = { open: (opening: Opening) => Promise<SuiteStore>; remove: () => Promise<void> };
@@ -97,7 +136,11 @@ const commandsOf = (world: { now: Micros }, store: SuiteStore, budgets: readonly
 };
 
 /** A ledger of its own for a test. */
-export const createWorld = async (backend: Backend, budgets: readonly Budget[]): Promise<World> => {
+export const createWorld = async (
+  backend: Backend,
+  budgets: readonly Budget[],
+  sinks: readonly Sink[] = [],
+): Promise<World> => {
   const ledger = await backend.create();
   const signer = newSignerKey("suite.example");
   const keys: LedgerKeys = { origin: "suite.example", signers: [signer], verifiers: [signer.verifier] };
@@ -110,6 +153,7 @@ export const createWorld = async (backend: Backend, budgets: readonly Budget[]):
         bound: { judge, admit, engine: "reference" },
         keys,
         at: world.now,
+        sinks,
         tell: (alert) => void (alert.type === "budget.burn_rate" ? 0 : alerts.push(alert)),
       });
       const faults = await store.takeBook(budgets);

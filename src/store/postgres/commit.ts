@@ -1,0 +1,129 @@
+/**
+ * Commits: work on a desk is first done on what is committed, to find out what it touches without holding anybody up; then,
+ * under the lock on the order of entries, on the same rows read again, and what it changed is written.
+ */
+import type pg from "pg";
+import { type Alert, readAlert } from "../../alert/alert.ts";
+import type { Sink } from "../../alert/sink.ts";
+import { Problem } from "../../kit/problem.ts";
+import { createDesk } from "./desk.ts";
+import { bumpEpochs, partsChanged } from "./epochs.ts";
+import { snapshot, transaction } from "./open.ts";
+import { fetchRows, writeRows } from "./rows.ts";
+import { locks } from "./schema.ts";
+import { createWorkingSet, type Fetched, type WorkingSet } from "./working-set.ts";
+
+/** What is done on a desk; `warn` hears of what broke and was undone alone. */
+export type Work<T> = (desk: ReturnType<typeof createDesk>, warn: (warning: string) => void) => T;
+
+export type Commits = {
+  /**
+   * Does work in one transaction that all others take turns with, durable with the answer.
+   * @throws Problem `ledger_unavailable`: nothing was answered, and whatever was recorded holds no permit that anybody heard of
+   */
+  write: <T>(work: Work<T>) => Promise<T>;
+  /** Does work on what is committed at this moment, and throws away what it changed. @throws Problem `ledger_unavailable` */
+  look: <T>(work: Work<T>) => Promise<T>;
+};
+
+export type CommitOptions = {
+  sinks: readonly Sink[];
+  warn: (warning: string) => void;
+  /** Hears of each alert once. */
+  tell: (alert: Alert) => void;
+};
+
+/** Acts find out what they touch in as many rounds as one thing leads to another: far fewer. */
+const roundsMax = 64;
+
+type Query = Pick<pg.ClientBase, "query">;
+
+type Worked<T> = { value: T; set: WorkingSet; warnings: string[]; fetched: Fetched };
+
+/** What could not be done, in the words of callers. */
+export const unavailable = (cause: unknown): Problem =>
+  cause instanceof Problem
+    ? cause
+    : new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was answered", {
+        cause,
+      });
+
+/** Whether the database refused what was written, so that one act of several may be at fault. */
+export const isRefusal = (error: unknown): boolean => {
+  const { cause } = error instanceof Problem ? error : { cause: error };
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return code.startsWith("22") || code.startsWith("23");
+};
+
+/** Does something whose outcome, a refusal too, counts only where it knew all that it wanted. */
+const attempt = <T>(work: () => T): (() => T) => {
+  try {
+    const value = work();
+    return () => value;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
+};
+
+export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOptions): Commits => {
+  /** Does work again and again until it wants nothing more. `known` is fetched to begin with. */
+  const workedOut = async <T>(
+    client: Query,
+    known: Fetched,
+    minted: Map<string, string>,
+    work: Work<T>,
+  ): Promise<Worked<T>> => {
+    const fetched: Fetched = new Map();
+    await fetchRows(
+      client,
+      [...known.values()].map(({ want }) => want),
+      fetched,
+    );
+    for (let round = 0; round < roundsMax; round++) {
+      const set = createWorkingSet(fetched);
+      const warnings: string[] = [];
+      const desk = createDesk(set, minted, sinks);
+      const done = attempt(() => work(desk, (warning) => void warnings.push(warning)));
+      const wants = set.wants();
+      if (wants.length === 0) return { value: done(), set, warnings, fetched };
+      await fetchRows(client, wants, fetched);
+    }
+    throw new Problem("internal", "an act wants more at every look");
+  };
+  const commit = async <T>(work: Work<T>): Promise<Worked<T>> => {
+    const minted = new Map<string, string>();
+    const { fetched } = await workedOut(pool, new Map(), minted, work);
+    return transaction(pool, `select pg_advisory_xact_lock(${locks.order})`, async (client) => {
+      const worked = await workedOut(client, fetched, minted, work);
+      const changes = worked.set.changes();
+      await writeRows(client, changes);
+      await bumpEpochs(client, partsChanged(changes));
+      return worked;
+    });
+  };
+  return {
+    write: async (work) => {
+      try {
+        const { value, set, warnings } = await commit(work);
+        for (const warning of warnings) warn(warning);
+        for (const { body } of set.changedIn<{ body: string }>("alert")) tell(readAlert(body));
+        return value;
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+    look: async (work) => {
+      try {
+        const { value, warnings } = await snapshot(pool, (client) =>
+          workedOut(client, new Map(), new Map(), work),
+        );
+        for (const warning of warnings) warn(warning);
+        return value;
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+  };
+};

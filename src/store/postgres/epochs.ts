@@ -1,0 +1,53 @@
+/**
+ * What processes hold in memory, and how often it was changed: each change counts in the transaction that makes it, and
+ * tells whoever listens. Whoever can't hear looks from time to time.
+ */
+import type { ClientBase } from "pg";
+import type { Epochs, SharedPart } from "../../decision/store.ts";
+import { readRows } from "./rows.ts";
+import type { TableName } from "./tables.ts";
+import type { Change } from "./working-set.ts";
+
+/** The channel on which changes are told. */
+export const channel = "remit";
+
+const partOf: Partial<Record<TableName, SharedPart>> = {
+  agent: "agents",
+  agent_status: "agents",
+  kill: "agents",
+  delegation: "agents",
+  caller: "callers",
+  entity: "entities",
+  activation: "policies",
+};
+
+/** What of it a commit changed. */
+export const partsChanged = (changes: readonly Change[]): SharedPart[] => [
+  ...new Set(changes.flatMap(({ table }) => partOf[table] ?? [])),
+];
+
+/** Counts a change and tells of it, with the commit. */
+export const bumpEpochs = async (
+  client: Pick<ClientBase, "query">,
+  parts: readonly SharedPart[],
+): Promise<void> => {
+  if (parts.length === 0) return;
+  await client.query(
+    `with bumped as (
+       insert into epoch (part, n) select part, 1 from unnest($1::text[]) as part
+       on conflict (part) do update set n = epoch.n + 1 returning part)
+     select pg_notify('${channel}', part) from bumped`,
+    [parts],
+  );
+};
+
+/** How often each part was changed. */
+export const readEpochs = async (client: Pick<ClientBase, "query">): Promise<Epochs> => {
+  const epochs: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
+  for (const { part, n } of await readRows<{ part: SharedPart; n: number }>(
+    client,
+    "select part, n from epoch",
+  ))
+    epochs[part] = n;
+  return epochs;
+};
