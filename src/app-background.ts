@@ -14,17 +14,49 @@ export type Background = Pick<Streams, "checks"> & {
   stop: (graceMs: number) => Promise<void>;
 };
 
+/** How often it is asked who leads, where several share the ledger. */
+const leadMs = 1000;
+
+/** Streams where one process alone should: as long as this one leads. */
+const startLedStreams = (
+  config: Config,
+  { ledger, log }: Pick<BackgroundParts, "ledger" | "log">,
+  lead: () => Promise<boolean>,
+): Streams => {
+  let streams: Streams | undefined;
+  let asking: Promise<void> = Promise.resolve();
+  const ask = async (): Promise<void> => {
+    const leads = await lead().catch(() => false);
+    if (leads && !streams) streams = startStreams(config, ledger, log);
+    if (leads || !streams) return;
+    const led = streams;
+    streams = undefined;
+    await led.stop(0);
+  };
+  const timer = setInterval(() => void (asking = asking.then(ask)), leadMs).unref();
+  return {
+    checks: async () => (await streams?.checks()) ?? {},
+    stop: async (graceMs) => {
+      clearInterval(timer);
+      await asking;
+      await streams?.stop(graceMs);
+    },
+  };
+};
+
 export type BackgroundParts = {
   ledger: StreamStore & Pick<LedgerStore, "prune">;
   outbox: OutboxStore;
   clock: Clock;
   log: Logger;
+  /** Whether this process does what one alone should; undefined where there is only one. */
+  lead: (() => Promise<boolean>) | undefined;
 };
 
 /** Starts; alerts that are in the outbox from before go first. */
 export const startBackground = (
   config: Config,
-  { ledger, outbox, clock, log }: BackgroundParts,
+  { ledger, outbox, clock, log, lead }: BackgroundParts,
 ): Background => {
   const delivery = createDelivery({
     store: outbox,
@@ -33,7 +65,10 @@ export const startBackground = (
     log: (event) => log.info({ event }, "alert delivery"),
   });
   delivery.start();
-  const streams = startStreams(config, ledger, log);
+  const streams =
+    lead && config.sinks.length > 0
+      ? startLedStreams(config, { ledger, log }, lead)
+      : startStreams(config, ledger, log);
   const retention = startRetention(config, {
     ledger,
     clock,

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Loading, policyCheck } from "./app-loading.ts";
 import type { Writer } from "./app-thread.ts";
 import type { Tokens } from "./app-tokens.ts";
+import type { Freshness } from "./app-fresh.ts";
 import type { Config } from "./config/config.ts";
 import { ledgerFile } from "./data-directory.ts";
 import type { Worlds } from "./decision/worlds.ts";
@@ -11,7 +12,7 @@ import type { Check } from "./http/operations-routes.ts";
 import type { HttpServer } from "./http/server.ts";
 import type { Anchored, Publisher } from "./ledger/anchor.ts";
 import type { Clock } from "./kit/clock.ts";
-import type { ThreadedLedger } from "./store/sqlite/threaded.ts";
+import type { ThreadedLedger } from "./store/acts/threaded.ts";
 import type { Figures } from "./telemetry/figures.ts";
 
 export type HealthParts = {
@@ -23,6 +24,8 @@ export type HealthParts = {
   clock: Clock;
   publisher: Publisher;
   config: Config;
+  /** Undefined where nobody else shares the ledger. */
+  freshness: Freshness | undefined;
 };
 
 /** What is known only once it runs. */
@@ -94,7 +97,7 @@ const anchorCheck = (anchored: Anchored | undefined): Record<string, Check> => {
 };
 
 const checksOf = async (
-  { worlds, loading, ledger, writer, tokens, clock, publisher }: HealthParts,
+  { worlds, loading, ledger, writer, tokens, clock, publisher, freshness }: HealthParts,
   background: RunningParts["background"],
   signedAt: number,
 ): Promise<Record<string, Check>> => {
@@ -105,6 +108,7 @@ const checksOf = async (
   return {
     policy_set: policyCheck(worlds, loading),
     ledger: writable,
+    ...(freshness ? { shared: freshness.check() } : {}),
     engine,
     clock: clockCheck(Date.now(), Math.max(clock(), signedAt) / 1000),
     ...tokens.checks(),
@@ -131,7 +135,7 @@ const readFigures = async (
     waiting: ledger.waiting(),
     requestsOpen: requests,
     connectionsOpen: connections,
-    walBytes: bytesOf(`${ledgerFile(config.data)}-wal`),
+    walBytes: config.store === undefined ? bytesOf(`${ledgerFile(config.data)}-wal`) : 0,
     writerBusyMs: writer.busyMs(),
     checks: checked,
   };

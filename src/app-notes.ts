@@ -7,7 +7,7 @@ import { createReads, type Reads } from "./http/ledger-reads.ts";
 import type { Clock } from "./kit/clock.ts";
 import { uuidv7 } from "./kit/id.ts";
 import { version } from "./kit/version.ts";
-import type { ThreadedLedger } from "./store/sqlite/threaded.ts";
+import type { ThreadedLedger } from "./store/acts/threaded.ts";
 import type { Logger } from "./telemetry/log.ts";
 
 /** Reads as they are counted; `end` tells what is left. */

@@ -1,9 +1,13 @@
 /** Starts the thread that judges and writes, and hears what it tells on its own. */
+import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
+import type { ReplicaStart } from "./app-replica.ts";
 import type { WriterNews, WriterStart } from "./app-writer.ts";
 import type { Config } from "./config/config.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { createRecorder, type Recorder } from "./decision/recording.ts";
+import type { Epochs } from "./decision/store.ts";
+import { Problem } from "./kit/problem.ts";
 import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
 import { knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
 import { keepsAll } from "./ledger/recording.ts";
@@ -20,9 +24,16 @@ export type Writer = {
   busyMs: () => number;
 };
 
-export type WriterParts = { log: Logger; metrics: Metrics; publisher: Publisher };
+export type WriterParts = {
+  log: Logger;
+  metrics: Metrics;
+  publisher: Publisher;
+  /** Told of what others that share the ledger change. */
+  heard: (epochs: Epochs, at: number) => void;
+};
 
-const hear = ({ log, metrics, publisher }: WriterParts, news: WriterNews): void => {
+const hear = ({ log, metrics, publisher, heard }: WriterParts, news: WriterNews): void => {
+  if ("epochs" in news) heard(news.epochs, news.heardAt);
   if ("warning" in news) log.error({ warning: news.warning }, "the writer warns");
   if ("alert" in news) {
     metrics.alerted(news.type, news.severity);
@@ -36,12 +47,22 @@ const hear = ({ log, metrics, publisher }: WriterParts, news: WriterNews): void 
   }
 };
 
+/** @throws Problem `not_ready` where the library for PostgreSQL isn't installed */
+const assertPostgres = (): void => {
+  try {
+    createRequire(import.meta.url).resolve("pg");
+  } catch (cause) {
+    throw new Problem("not_ready", "`store` names a PostgreSQL database: that needs the npm package `pg`", {
+      cause,
+    });
+  }
+};
+
 /** `pagesMax` bounds the ledger's file, in database pages. */
 export const startWriter = (config: Config, pagesMax: number | undefined, parts: WriterParts): Writer => {
-  const { recording } = config;
+  const { recording, store } = config;
   const key = keepsAll(recording) ? new Uint8Array() : recordingKey(config.data);
-  const start: WriterStart = {
-    file: ledgerFile(config.data),
+  const start = {
     data: config.data,
     engine: config.engine,
     known: knownCheckpoints(config.data, config.ledger.anchor),
@@ -49,9 +70,19 @@ export const startWriter = (config: Config, pagesMax: number | undefined, parts:
     recording,
     recordingKey: key,
     headsIntervalMs: config.ledger.headsIntervalMs,
+  };
+  const inFile: WriterStart = {
+    ...start,
+    file: ledgerFile(config.data),
     ...(pagesMax === undefined ? {} : { pagesMax }),
   };
-  const worker = new Worker(threadUrl("app-writer"), { workerData: start });
+  if (store !== undefined) assertPostgres();
+  const worker =
+    store === undefined
+      ? new Worker(threadUrl("app-writer"), { workerData: inFile })
+      : new Worker(threadUrl("app-replica"), {
+          workerData: { ...start, url: store } satisfies ReplicaStart,
+        });
   worker.on("message", (message: WriterNews | { n: number }) => {
     if (!("n" in message)) hear(parts, message);
   });

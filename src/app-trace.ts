@@ -1,5 +1,5 @@
 /** What a group commit was for each of the requests that waited for it, as spans of theirs. */
-import type { CommitSeen } from "./store/sqlite/threaded.ts";
+import type { CommitSeen } from "./store/acts/threaded.ts";
 import { epochMs, type Trace } from "./telemetry/trace.ts";
 
 const isTrace = (value: unknown): value is Trace =>

@@ -6,15 +6,13 @@ import { type Listening, startListening } from "./app-listen.ts";
 import { type CountedReads, noteStart, startReads } from "./app-notes.ts";
 import { type Loading, startLoading } from "./app-loading.ts";
 import { type Background, startBackground } from "./app-background.ts";
-import { startWriter, type Writer } from "./app-thread.ts";
+import { type Kept, openKept, retire, type Telemetry } from "./app-kept.ts";
+import type { Writer } from "./app-thread.ts";
 import { startTokens } from "./app-tokens.ts";
-import { createDirectory } from "./agent/directory.ts";
-import type { AgentStore } from "./agent/store.ts";
-import { createEntityDirectory, type EntityDirectory } from "./entity/directory.ts";
 import { entityTypeNamed, type SchemaModel } from "./entity/schema.ts";
 import type { Config } from "./config/config.ts";
 import { isLocal } from "./config/listen.ts";
-import { configDigest } from "./config/load.ts";
+import { configDigest, shownStore } from "./config/load.ts";
 import { ledgerFile } from "./data-directory.ts";
 import { createDecider, type Decider, type DeciderParts } from "./decision/decide.ts";
 import { createPolicyDesk, type PolicyDesk } from "./decision/activation.ts";
@@ -23,7 +21,7 @@ import { createSearcher, type Searcher, type SearcherParts } from "./decision/se
 import type { Loader } from "./decision/loader.ts";
 import type { World } from "./decision/prepare.ts";
 import { createSimulator, type Simulator } from "./decision/simulator.ts";
-import { createWorlds, type Worlds } from "./decision/worlds.ts";
+import type { Worlds } from "./decision/worlds.ts";
 import { identityPath } from "./authzen/metadata.ts";
 import { metadataKeys } from "./authzen/metadata-keys.ts";
 import { createMetadataSigner } from "./authzen/metadata-signature.ts";
@@ -33,17 +31,13 @@ import { createHttpApp, type HttpParts } from "./http/app.ts";
 import { createTails, type Tails } from "./http/entry-tail.ts";
 import type { Identity } from "./http/authzen-routes.ts";
 import { adminKey } from "./identity/admin-key.ts";
-import { createCallerList } from "./identity/caller-list.ts";
 import { type Clock, systemClock } from "./kit/clock.ts";
 import { createPublisher, type Publisher } from "./ledger/anchor.ts";
 import { ledgerKeys } from "./ledger/key-file.ts";
-import { connectOutbox } from "./store/sqlite/outbox.ts";
 import { type DataLock, lockData } from "./store/sqlite/lock.ts";
-import { connectLedger, type ThreadedLedger } from "./store/sqlite/threaded.ts";
+import { connectOutbox, type ThreadedLedger } from "./store/acts/threaded.ts";
 import { createLog, type Logger } from "./telemetry/log.ts";
-import { traceCommit } from "./app-trace.ts";
-import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
-import type { Tracer } from "./telemetry/trace.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
 import { startTracer } from "./telemetry/tracing.ts";
 
 export type Service = {
@@ -65,12 +59,6 @@ export type ServiceOptions = {
   ledgerPagesMax?: number;
 };
 
-/** A policy set that nothing needs any more is forgotten by the judge. */
-const retire = ({ calls }: Writer, log: Logger, policySet: string, worlds: number): void =>
-  void calls
-    .call("retire", { policySet, worlds })
-    .catch((error: unknown) => log.warn({ err: error }, "retire"));
-
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
 /** An agent of the shipped example. */
@@ -88,7 +76,7 @@ const summaryOf = (url: string, config: Config, world: World, open: boolean): st
   const { loaded } = world.head;
   return [
     `remit listens on ${url}`,
-    `loaded ${plural(loaded.policies, "policy", "policies")}, ${plural(loaded.entities, "entity", "entities")}, ${plural(loaded.agents, "agent", "agents")} from ${config.policies} and ${config.schemas}; ledger ${ledgerFile(config.data)}`,
+    `loaded ${plural(loaded.policies, "policy", "policies")}, ${plural(loaded.entities, "entity", "entities")}, ${plural(loaded.agents, "agent", "agents")} from ${config.policies} and ${config.schemas}; ledger ${config.store === undefined ? ledgerFile(config.data) : shownStore(config)}`,
     firstSteps(url, world, open),
   ];
 };
@@ -158,12 +146,13 @@ const asked = (config: Config): Pick<DeciderParts, "config" | "rules"> => ({
 /** What decides, searches and explains, alike. */
 const deciderOf = (
   config: Config,
-  parts: Pick<
-    DeciderParts & SearcherParts & ExplainerParts,
-    "store" | "worlds" | "clock" | "verify" | "seal"
-  >,
+  {
+    freshness,
+    ...parts
+  }: Pick<DeciderParts & SearcherParts & ExplainerParts, "store" | "worlds" | "clock" | "verify" | "seal"> &
+    Pick<Kept, "freshness">,
 ): { decider: Decider; searcher: Searcher; pageTokens: PageTokens; explainer: Explainer } => {
-  const all = { ...parts, ...asked(config), proofUrls: config.proofUrls };
+  const all = { ...parts, ...asked(config), proofUrls: config.proofUrls, refresh: freshness?.refresh };
   return {
     decider: createDecider(all),
     searcher: createSearcher(all),
@@ -207,41 +196,11 @@ const saidBy = (worlds: Worlds): Pick<HttpParts, "obligationTypes" | "isAgent"> 
   isAgent: (type) => isAgentType(worlds.current().head.schema, type),
 });
 
-type Telemetry = { log: Logger; metrics: Metrics; tracer: Tracer | undefined };
-
 const telemetryOf = async (config: Config, { log }: ServiceOptions): Promise<Telemetry> => ({
   log: log ?? createLog(config.logLevel),
   metrics: createMetrics(),
   tracer: await startTracer(config),
 });
-
-type Stores = { ledger: ThreadedLedger; worlds: Worlds; agents: AgentStore; entities: EntityDirectory };
-
-/** What is kept, over the thread that keeps it. */
-const storesOf = async (
-  { queueActsMax, answerMsMax }: Config,
-  writer: Writer,
-  { log, metrics, tracer }: Telemetry,
-): Promise<Stores> => {
-  const ledger = connectLedger(writer.calls, {
-    queueActsMax,
-    waitMsMax: answerMsMax,
-    watch: {
-      trace: tracer?.current,
-      committed: (seen) => {
-        metrics.committed(seen);
-        if (tracer) traceCommit(seen);
-      },
-    },
-  });
-  const worlds = createWorlds((policySet, count) => retire(writer, log, policySet, count));
-  return {
-    ledger,
-    worlds,
-    agents: await createDirectory(ledger, worlds.keep, worlds.keepReach),
-    entities: await createEntityDirectory(ledger, worlds.keepEntities),
-  };
-};
 
 /** Whether a type is that of agents, and their ids are nobody's personal data. */
 const isAgentType = (schema: SchemaModel, name: string): boolean => {
@@ -279,16 +238,16 @@ export const startService = async (config: Config, options: ServiceOptions = {})
   try {
     const admin = adminKey(config.data);
     const publisher = publisherOf(config, log);
-    const writer = startWriter(config, options.ledgerPagesMax, { log, metrics, publisher });
-    undo.push(() => writer.worker.terminate());
+    const undoing = { publisher, pagesMax: options.ledgerPagesMax, undo };
+    const kept = await openKept(config, telemetry, undoing);
     undo.push(() => telemetry.tracer?.close());
-    const { ledger, worlds, agents, entities } = await storesOf(config, writer, telemetry);
+    const { writer, ledger, worlds, agents, entities, callers, freshness } = kept;
     const clock = systemClock();
     const loading: Loading = { errors: [] };
     const loadingParts = { config, calls: writer.calls, worlds, loading, log, metrics };
     const loader = await startLoading({ ...loadingParts, standing: await ledger.standing() });
     undo.push(() => loader.stop());
-    const callers = await createCallerList(config.callers, ledger);
+    kept.share(loader);
     const outbox = connectOutbox(writer.calls);
     const tokens = startTokens(config, ledger, (reason) => metrics.tokenRefused("forwarded", reason));
     const tails = createTails();
@@ -298,7 +257,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const reads = startReads(ledger, clock, log);
     undo.push(() => reads.end());
     const app = createHttpApp({
-      ...deciderOf(config, { store: ledger, worlds, clock, verify: tokens.verify, seal: writer.seal }),
+      ...deciderOf(config, { ...kept, store: ledger, clock, verify: tokens.verify, seal: writer.seal }),
       ...access,
       ledger,
       tails,
@@ -319,11 +278,11 @@ export const startService = async (config: Config, options: ServiceOptions = {})
       ...policiesOf(config, { loader, loading, ledger, worlds, writer, log, clock }),
       ...saidBy(worlds),
       ...(await createHealth(
-        { config, worlds, loading, ledger, writer, tokens, clock, publisher },
+        { config, worlds, loading, ledger, writer, tokens, clock, publisher, freshness },
         { open: () => server.open(), background: () => background.checks() },
       )),
     });
-    const background = startBackground(config, { ledger, outbox, clock, log });
+    const background = startBackground(config, { ledger, outbox, clock, log, lead: kept.lead });
     undo.push(() => background.stop(0));
     const server: Listening = await startListening(app, { config, log, metrics, keyHash: admin.keyHash });
     lock.announce({ url: server.controlUrl });

@@ -2,6 +2,11 @@
 import { reachOfConditions } from "./delegation.ts";
 import type { AgentStore, KeptAgents } from "./store.ts";
 
+export type AgentDirectory = AgentStore & {
+  /** Brings what others changed into force here. */
+  refresh: () => Promise<void>;
+};
+
 /**
  * A store that tells `keep` of every change before it answers, and once at the start; and `keepReach` how far the conditions of
  * delegations look.
@@ -10,17 +15,21 @@ export const createDirectory = async (
   store: AgentStore,
   keep: (kept: KeptAgents) => void,
   keepReach: (reach: number) => void,
-): Promise<AgentStore> => {
+): Promise<AgentDirectory> => {
   const keptAgents = async (): Promise<KeptAgents> => {
     const kept = await store.keptAgents();
     keep(kept);
     return kept;
   };
   const tellReach = async (): Promise<void> => keepReach(reachOfConditions(await store.delegations({})));
-  await keptAgents();
-  await tellReach();
+  const refresh = async (): Promise<void> => {
+    await keptAgents();
+    await tellReach();
+  };
+  await refresh();
   return {
     ...store,
+    refresh,
     // Rules change the status of agents, too: whoever looks sees what they did.
     keptAgents,
     delegate: async (command) => {

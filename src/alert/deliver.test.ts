@@ -392,7 +392,8 @@ describe("stopping and dying", () => {
     const program = `
       import { createDelivery } from ${dist("alert/deliver.js")};
       import { openDatabase } from ${dist("store/sqlite/open.js")};
-      import { outboxRows, outboxHandlers, connectOutbox } from ${dist("store/sqlite/outbox.js")};
+      import { outboxRows, outboxHandlers } from ${dist("store/sqlite/outbox.js")};
+      import { connectOutbox } from ${dist("store/acts/threaded.js")};
       const handlers = outboxHandlers(outboxRows(openDatabase(${JSON.stringify(outbox.file)})));
       const store = connectOutbox({ call: async (verb, value) => handlers[verb](value) });
       const alertDelivered = () => process.kill(process.pid, "SIGKILL");

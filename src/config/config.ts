@@ -17,6 +17,10 @@ export type Config = LimitConfig & {
   tls?: TlsConfig;
   /** Absent: no traces are collected. */
   traces?: TraceConfig;
+  /** The URL of the PostgreSQL database that keeps the ledger; absent: SQLite does, in the data directory. */
+  store?: string;
+  /** How long a service that doesn't hear of changes made by others still decides. */
+  staleMsMax: number;
   /** The data directory: ledger, lock, admin key. */
   data: string;
   policies: string;

@@ -138,6 +138,8 @@ const configOf = (file: ConfigFile, paths: Paths, base: string): Config => ({
   ...paths,
   ...bundleOf(file, base),
   engine: file.engine,
+  ...(file.store === "sqlite" ? {} : { store: file.store }),
+  staleMsMax: file.stale_ms_max,
   callers: file.callers.map(callerOf),
   ...tokensOf(file, base),
   alerts: file.alerts.map((sink) => sinkOf(sink, base)),
@@ -210,6 +212,14 @@ export const loadConfig = (sources: ConfigSources): Config => {
   return Object.freeze(configOf(value, paths, base));
 };
 
+/** The store without what is secret of it. */
+export const shownStore = ({ store }: Pick<Config, "store">): string => {
+  if (store === undefined) return "sqlite";
+  const url = new URL(store);
+  // Parameters may name keys.
+  return `${url.protocol}//${url.username}${url.password === "" ? "" : ":…"}@${url.host}${url.pathname}`;
+};
+
 /** The effective configuration in file form, secrets masked. */
 const fileForm = (config: Config): Record<string, unknown> => ({
   ...(config.identity === undefined ? {} : { identity: config.identity }),
@@ -221,7 +231,8 @@ const fileForm = (config: Config): Record<string, unknown> => ({
   entities: config.entities,
   ...(config.bundle ? { bundle: { file: config.bundle.file, public_keys: config.bundle.publicKeys } } : {}),
   engine: config.engine,
-  store: "sqlite",
+  store: shownStore(config),
+  stale_ms_max: config.staleMsMax,
   callers: config.callers.map(fileOfCaller),
   ...fileOfTokens(config),
   alerts: config.alerts.map(({ name, url, urlFile, format, secretFile, allowPrivate, types }) => ({

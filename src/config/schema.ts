@@ -25,83 +25,84 @@ import {
 } from "./limits.ts";
 import { parseListenAt } from "./listen.ts";
 import { type Setting, settingsOf } from "./settings.ts";
+import { refuseRetention, storeFields, type StoreFile } from "./store.ts";
 
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
-export type ConfigFile = LimitFile & {
-  tls?: TlsFile | undefined;
-  traces?: TraceFile | undefined;
-  identity?: string | undefined;
-  listen: string;
-  data: string;
-  policies: string;
-  schemas: string;
-  entities?: string | undefined;
-  bundle?: { file: string; public_keys: string[] } | undefined;
-  engine: "reference" | "checked" | "compiled";
-  store: "sqlite";
-  callers: {
-    name: string;
-    key_hash?: string | undefined;
-    oauth?: { issuer: string; audience: string; client_id: string } | undefined;
-    certificate?:
-      | { sha256?: string | undefined; subject?: string | undefined; san?: string | undefined }
-      | undefined;
-    rate?: { per_second: number; burst: number } | undefined;
-    scopes: Scope[];
-    detail: Detail;
-    subjects: string[];
-    agents: string[];
-    actor_required: boolean;
-    token_required: boolean;
+export type ConfigFile = LimitFile &
+  StoreFile & {
+    tls?: TlsFile | undefined;
+    traces?: TraceFile | undefined;
+    identity?: string | undefined;
+    listen: string;
+    data: string;
+    policies: string;
+    schemas: string;
+    entities?: string | undefined;
+    bundle?: { file: string; public_keys: string[] } | undefined;
+    engine: "reference" | "checked" | "compiled";
+    callers: {
+      name: string;
+      key_hash?: string | undefined;
+      oauth?: { issuer: string; audience: string; client_id: string } | undefined;
+      certificate?:
+        | { sha256?: string | undefined; subject?: string | undefined; san?: string | undefined }
+        | undefined;
+      rate?: { per_second: number; burst: number } | undefined;
+      scopes: Scope[];
+      detail: Detail;
+      subjects: string[];
+      agents: string[];
+      actor_required: boolean;
+      token_required: boolean;
+      proof_urls: string[];
+      obligations: string[];
+    }[];
+    issuers: {
+      issuer: string;
+      jwks_uri?: string | undefined;
+      jwks_file?: string | undefined;
+      algorithms: string[];
+      audiences: string[];
+      max_token_lifetime_seconds: number;
+      user_clients: string[];
+      actor_issuers: string[];
+      introspection?:
+        | { endpoint: string; client_id: string; client_secret_file: string; token_prefix: string }
+        | undefined;
+    }[];
+    trust_domains: {
+      trust_domain: string;
+      bundle_url?: string | undefined;
+      bundle_file?: string | undefined;
+      audiences: string[];
+      max_token_lifetime_seconds: number;
+    }[];
     proof_urls: string[];
-    obligations: string[];
-  }[];
-  issuers: {
-    issuer: string;
-    jwks_uri?: string | undefined;
-    jwks_file?: string | undefined;
-    algorithms: string[];
-    audiences: string[];
-    max_token_lifetime_seconds: number;
-    user_clients: string[];
-    actor_issuers: string[];
-    introspection?:
-      | { endpoint: string; client_id: string; client_secret_file: string; token_prefix: string }
-      | undefined;
-  }[];
-  trust_domains: {
-    trust_domain: string;
-    bundle_url?: string | undefined;
-    bundle_file?: string | undefined;
-    audiences: string[];
-    max_token_lifetime_seconds: number;
-  }[];
-  proof_urls: string[];
-  alerts: SinkFile[];
-  sinks: StreamSinkFile[];
-  ledger: {
-    origin?: string | undefined;
-    anchor?: { file?: string | undefined; url?: string | undefined } | undefined;
-    heads_interval_ms: number;
+    alerts: SinkFile[];
+    sinks: StreamSinkFile[];
+    ledger: {
+      origin?: string | undefined;
+      anchor?: { file?: string | undefined; url?: string | undefined } | undefined;
+      heads_interval_ms: number;
+    };
+    recording: {
+      properties: "full" | "digest" | string[];
+      context: "full" | "digest" | string[];
+      mask: string[];
+    };
+    retention?: { days: number } | undefined;
+    unregistered_agents: boolean;
+    body_bytes_max: number;
+    json_depth_max: number;
+    batch_items_max: number;
+    chain_length_max: number;
+    queue_acts_max: number;
+    metadata_max_age_seconds: number;
+    page_token_key_file?: string | undefined;
+    reload_interval_ms: number;
+    shutdown_grace_ms: number;
+    log_level: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   };
-  recording: {
-    properties: "full" | "digest" | string[];
-    context: "full" | "digest" | string[];
-    mask: string[];
-  };
-  retention?: { days: number } | undefined;
-  unregistered_agents: boolean;
-  body_bytes_max: number;
-  json_depth_max: number;
-  batch_items_max: number;
-  chain_length_max: number;
-  queue_acts_max: number;
-  metadata_max_age_seconds: number;
-  page_token_key_file?: string | undefined;
-  reload_interval_ms: number;
-  shutdown_grace_ms: number;
-  log_level: "trace" | "debug" | "info" | "warn" | "error" | "silent";
-};
 
 const whole = (min: number, max: number): z.ZodNumber => z.number().int().min(min).max(max);
 
@@ -317,7 +318,7 @@ const shape = z.strictObject({
     .describe(
       "What evaluates policies: Cedar, the compiled engine with samples checked against Cedar, or both with Cedar's answer counting",
     ),
-  store: z.enum(["sqlite"]).default("sqlite").describe("What keeps the ledger"),
+  ...storeFields,
   callers: z
     .array(callerShape)
     .superRefine(unique("name", ({ name }) => name))
@@ -400,7 +401,7 @@ const shape = z.strictObject({
     .describe("Least severe log line written"),
 });
 
-export const configShape: z.ZodType<ConfigFile> = shape;
+export const configShape: z.ZodType<ConfigFile> = shape.superRefine(refuseRetention);
 
 export const settings: readonly Setting[] = settingsOf(shape);
 export const callerSettings: readonly Setting[] = settingsOf(callerShape);

@@ -41,6 +41,8 @@ export type DeciderParts = {
   verify: Verify;
   /** URLs that proofs of possession may be for, where a caller's record names none. */
   proofUrls: readonly string[];
+  /** Brings what others changed into force here; without it nobody else changes anything. */
+  refresh?: (() => Promise<void>) | undefined;
   /** Makes digests of what isn't kept such that nobody can try values on them. */
   seal?: Recorder["sealed"];
 };
@@ -103,9 +105,28 @@ const factsWith =
     return factsText(seal(facts));
   };
 
+/** More would mean that what questions are asked of changes faster than they can be asked. */
+const attemptsMax = 8;
+
+/** Asks in the world of the moment; where others changed it meanwhile, in the next one. */
+const inFreshWorld = async <T>(
+  { worlds, refresh }: Pick<DeciderParts, "worlds" | "refresh">,
+  ask: (world: World) => Promise<T | "stale">,
+): Promise<T> => {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const done = await worlds.use(ask);
+    if (done !== "stale") return done;
+    await refresh?.();
+  }
+  throw new Problem("overloaded", "what questions are judged on changes faster than they can be asked");
+};
+
+/** What an act says of the world that it was prepared in. */
+const knownOf = ({ known }: World): Pick<Act, "known"> => (known ? { known } : {});
+
 /** A decider over a store and a world. */
 export const createDecider = (parts: DeciderParts): Decider => {
-  const { store, worlds, clock } = parts;
+  const { store, clock } = parts;
   const factsOf = factsWith(parts);
   const prepareItem = (
     world: World,
@@ -128,16 +149,16 @@ export const createDecider = (parts: DeciderParts): Decider => {
   return {
     evaluate: async (question, asker) => {
       const identified = await identifier(parts)(question, asker);
-      return worlds.use(async (world) => {
+      return inFreshWorld(parts, async (world) => {
         const id = uuidv7(clock());
         const facts = factsOf(world, identified, asker, id);
-        const [decided] = await store.decide({ at: clock(), facts: [facts] });
-        return { id, verdict: verdictIn(decided!) };
+        const decided = await store.decide({ at: clock(), facts: [facts], ...knownOf(world) });
+        return decided === "stale" ? decided : { id, verdict: verdictIn(decided[0]!) };
       });
     },
     evaluateMany: async (items, semantic, asker, allOrNothing = false) => {
       const identified = await identifyAll(items, identifier(parts), asker);
-      return worlds.use(async (world) => {
+      return inFreshWorld(parts, async (world) => {
         const id = uuidv7(clock());
         const prepared = identified.map((item, position) => prepareItem(world, item, position, asker, id));
         const until = stops[semantic];
@@ -148,10 +169,12 @@ export const createDecider = (parts: DeciderParts): Decider => {
         const act: Act = {
           at: clock(),
           facts,
+          ...knownOf(world),
           ...(until === undefined ? {} : { until }),
           ...(allOrNothing ? { allOrNothing: broken >= 0 ? ("spoilt" as const) : ("try" as const) } : {}),
         };
         const decided = facts.length === 0 ? [] : await store.decide(act);
+        if (decided === "stale") return decided;
         return {
           id,
           outcomes: join(prepared, decided.map(outcomeOf), semantic),

@@ -16,7 +16,7 @@ import { type BundleFiles, bundleDigest } from "../policy/bundle.ts";
 import { createCedar } from "../policy/cedar.ts";
 import { type Compiler, createCompiler } from "../policy/compile.ts";
 import type { PolicySet } from "../policy/policy-set.ts";
-import type { ActivationCommand } from "../policy/store.ts";
+import type { ActivationCommand, Standing } from "../policy/store.ts";
 import { agentEntity } from "./agent-entities.ts";
 import { type AskedCondition, checkedCondition } from "./delegated-condition.ts";
 import { contentsOf } from "./contents.ts";
@@ -239,6 +239,25 @@ const follow = async (loading: Loading, command: ActivationCommand): Promise<voi
   loading.seen = "errors" in sourced ? "" : sourced.files.signature;
 };
 
+/** Takes over what another process put in force, or let go of. What each reads from its own folders is its own affair. */
+const adopt = async (loading: Loading, { last, pinned }: Standing): Promise<void> => {
+  const now = loading.held?.inForce;
+  if (pinned ? now?.pinned && now.bundle === last?.digest : !now?.pinned) return;
+  const sourced =
+    pinned && last ? { files: filesOf(last.files) } : await loading.source.read(loading.sequence);
+  const errors = "errors" in sourced ? sourced.errors : await take(loading, sourced, pinned);
+  if (errors.length > 0)
+    loading.tell({
+      kind: "errors",
+      errors: errors.map((error) => ({
+        ...error,
+        message: `what another service put in force can't be taken over: ${error.message}`,
+      })),
+    });
+  // What the folders hold is a candidate from now on, or again.
+  loading.seen = "";
+};
+
 type TryOut = { files: BundleFiles; how: "policies" | "all" };
 
 /** Has the judge hold policies besides those in force. They are kept nowhere. */
@@ -297,6 +316,7 @@ const run = async (start: Start): Promise<void> => {
   serveCalls(main, {
     activate: (value: Parameters<typeof activate>[1]) => exclusive(() => activate(loading, value)),
     follow: (command: ActivationCommand) => exclusive(() => follow(loading, command)),
+    adopt: (standing: Standing) => exclusive(() => adopt(loading, standing)),
     tryOut: (value: TryOut) => exclusive(() => tryOut(loading, value)),
     checkCondition: (asked: AskedCondition) =>
       exclusive(() => {

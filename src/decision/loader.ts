@@ -72,6 +72,8 @@ export type Loader = {
   activate: (files: BundleFiles, command: ActivationCommand) => Promise<void>;
   /** Follows the folders again. @throws Problem `conflict` with every fault of theirs */
   follow: (command: ActivationCommand) => Promise<void>;
+  /** Takes over what another process promoted, went back to, or let go of. */
+  adopt: (standing: Standing) => Promise<void>;
   /**
    * Has the judge hold other policies as well: `files` in the place of the policies in force, or of everything.
    * @throws Problem as `activate`
@@ -148,6 +150,7 @@ export const startLoader = (
   return {
     activate: (files, command) => call("activate", { files, command }),
     follow: (command) => call("follow", command),
+    adopt: (standing) => call("adopt", standing),
     tryOut: (files, how) => call("tryOut", { files, how }),
     checkCondition: (asked) => call("checkCondition", asked),
     stop: async () => {

@@ -21,6 +21,7 @@ import { type Chain, type ChainRules, type Hop, resolveChain } from "./chain.ts"
 import type { Verification } from "../identity/verification.ts";
 import { type Inputs, readInputs } from "./inputs.ts";
 import type { Claim, Facts, Named, Question, Reason, Refusal, TokenRecord } from "./question.ts";
+import type { Epochs } from "./store.ts";
 import type { SnapshotHead } from "./snapshot.ts";
 
 /** The snapshot as it answers questions: a head, and what is looked up in it. */
@@ -32,6 +33,8 @@ export type World = {
   misfits?: ReadonlySet<string>;
   /** What its permits can apply to; without them a search takes everything of a type for possible. */
   permits?: readonly PermitScope[];
+  /** Up to which changes it has what processes share. */
+  known?: Epochs;
 };
 
 /** Who asks, and how the request was named. */

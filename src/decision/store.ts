@@ -16,6 +16,8 @@ export type Act = {
   until?: "deny" | "permit";
   /** Unless every question is permitted, all are denied and nothing is consumed; `spoilt`: one could not even be asked. */
   allOrNothing?: "try" | "spoilt";
+  /** What its facts were gathered on, where others may have changed it since. */
+  known?: Epochs;
 };
 
 /** What processes that share a store hold of it in memory. */
@@ -46,9 +48,10 @@ export type Bound = {
 export type DecisionStore = {
   /**
    * Judges, admits and records. Resolves only after the commit is durable.
+   * `stale`: agents, entities or policies were changed since its facts were gathered; nothing was decided.
    * @throws Problem `ledger_unavailable` when nothing could be recorded; then nothing was decided
    */
-  decide: (act: Act) => Promise<Decided[]>;
+  decide: (act: Act) => Promise<Decided[] | "stale">;
 };
 
 /** A search, as it is recorded: what was asked and what was answered. */

@@ -5,6 +5,7 @@ import type { KeptEntities } from "../entity/kept-entities.ts";
 import { noKeptAgents, withKeptAgents } from "./kept-agents.ts";
 import { withKeptEntities } from "./kept-entities.ts";
 import type { World } from "./prepare.ts";
+import type { Epochs } from "./store.ts";
 
 export type Worlds = {
   /** The world in force. @throws Problem `not_ready` before the first one */
@@ -21,14 +22,44 @@ export type Worlds = {
   keepEntities: (kept: KeptEntities) => void;
   /** Takes over how far the conditions of delegations look: so far, questions are gathered. */
   keepReach: (reach: number) => void;
+  /** Takes over up to which changes of other processes all of it is known. */
+  keepEpochs: (epochs: Epochs) => void;
 };
 
-type Kept = { entities: KeptEntities | undefined; reach: number };
+type Kept = { entities: KeptEntities | undefined; reach: number; known: Epochs | undefined };
 
 /** A world with the entities of the store, that questions are gathered in as far as `reach`. */
-const joined = (world: World, files: World, { entities, reach }: Kept): World => {
+const joined = (world: World, files: World, { entities, reach, known }: Kept): World => {
   const all = withKeptEntities(world, entities, files.entities);
-  return all.head.reach >= reach ? all : { ...all, head: { ...all.head, reach } };
+  const told = known ? { ...all, known } : all;
+  return told.head.reach >= reach ? told : { ...told, head: { ...told.head, reach } };
+};
+
+/** Who needs which policy set, until none does. */
+const createNeeds = (retire: (policySet: string, worlds: number) => void) => {
+  /** Policy set → how many questions and worlds in force need it. */
+  const needed = new Map<string, number>();
+  /** Policy set → how many worlds had it since it was last retired. */
+  const had = new Map<string, number>();
+  return {
+    need: (policySet: string): void => {
+      needed.set(policySet, (needed.get(policySet) ?? 0) + 1);
+    },
+    install: (policySet: string): void => {
+      had.set(policySet, (had.get(policySet) ?? 0) + 1);
+    },
+    release: (policySet: string): void => {
+      const left = needed.get(policySet)! - 1;
+      if (left > 0) {
+        needed.set(policySet, left);
+        return;
+      }
+      needed.delete(policySet);
+      const worlds = had.get(policySet)!;
+      had.delete(policySet);
+      retire(policySet, worlds);
+    },
+  };
 };
 
 /**
@@ -40,30 +71,14 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
   let kept = noKeptAgents;
   let entities: KeptEntities | undefined;
   let reach = 1;
+  let known: Epochs | undefined;
   /** The world of the files with the store's agents. */
   let withAgents: World | undefined;
   let inForce: World | undefined;
-  /** Policy set → how many questions and worlds in force need it. */
-  const needed = new Map<string, number>();
-  /** Policy set → how many worlds had it since it was last retired. */
-  const had = new Map<string, number>();
-  const need = (policySet: string): void => {
-    needed.set(policySet, (needed.get(policySet) ?? 0) + 1);
-  };
-  const release = (policySet: string): void => {
-    const left = needed.get(policySet)! - 1;
-    if (left > 0) {
-      needed.set(policySet, left);
-      return;
-    }
-    needed.delete(policySet);
-    const worlds = had.get(policySet)!;
-    had.delete(policySet);
-    retire(policySet, worlds);
-  };
+  const { need, release, install } = createNeeds(retire);
   /** The policy set stays: nothing is installed or retired. */
   const joinEntities = (): void => {
-    if (files && withAgents) inForce = joined(withAgents, files, { entities, reach });
+    if (files && withAgents) inForce = joined(withAgents, files, { entities, reach, known });
   };
   const joinAgents = (): void => {
     if (files) withAgents = withKeptAgents(files, kept);
@@ -89,23 +104,27 @@ export const createWorlds = (retire: (policySet: string, worlds: number) => void
       const before = inForce;
       const { policySet } = world.head;
       need(policySet);
-      had.set(policySet, (had.get(policySet) ?? 0) + 1);
+      install(policySet);
       files = world;
       joinAgents();
       if (before) release(before.head.policySet);
     },
-    with: (world) => joined(withKeptAgents(world, kept), world, { entities, reach }),
-    keep: (known) => {
-      kept = known;
+    with: (world) => joined(withKeptAgents(world, kept), world, { entities, reach, known }),
+    keep: (told) => {
+      kept = told;
       joinAgents();
     },
-    keepEntities: (known) => {
-      entities = known;
+    keepEntities: (told) => {
+      entities = told;
       joinEntities();
     },
-    keepReach: (known) => {
-      reach = known;
+    keepReach: (told) => {
+      reach = told;
       joinEntities();
+    },
+    keepEpochs: (epochs) => {
+      known = epochs;
+      if (inForce) inForce = { ...inForce, known };
     },
   };
 };

@@ -79,13 +79,35 @@ const create = (
 export type KeptGrowing = {
   now: () => KeptEntities;
   change: (changes: readonly EntityChange[], done: { digest: string; at: number; by: string }) => void;
+  /** Takes over what others made of it. */
+  become: (pages: readonly EntityPage[]) => void;
+};
+
+const allOf = (pages: readonly EntityPage[]): Map<string, KeptEntity> =>
+  new Map(pages.flatMap(({ entities }) => entities.map((entity) => [uidKey(entity.uid), entity])));
+
+/** What differs; undefined for what is gone. */
+const differences = (
+  before: Layered<KeptEntity>,
+  now: ReadonlyMap<string, KeptEntity>,
+): Map<string, KeptEntity | undefined> => {
+  const changed = new Map<string, KeptEntity | undefined>();
+  for (const [key, entity] of now) {
+    const known = before.get(key);
+    if (known?.body !== entity.body || known.at !== entity.at || known.by !== entity.by)
+      changed.set(key, entity);
+  }
+  for (const [key] of before.entries()) if (!now.has(key)) changed.set(key, undefined);
+  return changed;
 };
 
 /** What the store keeps, from its pages on. */
 export const keptEntities = (pages: readonly EntityPage[]): KeptGrowing => {
-  const base = new Map<string, KeptEntity>();
-  for (const { entities } of pages) for (const entity of entities) base.set(uidKey(entity.uid), entity);
-  let current = create(layered(base), pages.at(-1)?.digest ?? "");
+  let current = create(layered(allOf(pages)), pages.at(-1)?.digest ?? "");
+  const take = (changed: ReadonlyMap<string, KeptEntity | undefined>, digest: string): void => {
+    const known = current.known();
+    current = create(current.kept.with(changed), digest, known && fitChanges(known, changed));
+  };
   return {
     now: () => current,
     change: (changes, { digest, at, by }) => {
@@ -95,8 +117,8 @@ export const keptEntities = (pages: readonly EntityPage[]): KeptGrowing => {
           body === undefined ? undefined : { uid, body, at, by },
         ]),
       );
-      const known = current.known();
-      current = create(current.kept.with(changed), digest, known && fitChanges(known, changed));
+      take(changed, digest);
     },
+    become: (read) => take(differences(current.kept, allOf(read)), read.at(-1)?.digest ?? ""),
   };
 };

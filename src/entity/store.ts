@@ -15,6 +15,8 @@ export type EntityCommand = {
   caller: string;
   verb: "put" | "change" | "delete" | "import";
   changes: EntityChange[];
+  /** The digest of what was kept when they were prepared: where it is another one by now, nothing is changed. */
+  before?: string;
 };
 
 export type EntityPage = {
@@ -26,8 +28,11 @@ export type EntityPage = {
 };
 
 export type EntityStore = {
-  /** Makes the changes and gives the digest of what is kept then. In force with the answer. */
-  changeEntities: (command: EntityCommand) => Promise<string>;
+  /**
+   * Makes the changes and gives the digest of what is kept then. In force with the answer. Nothing is changed, and
+   * undefined comes back, where others changed something since they were prepared.
+   */
+  changeEntities: (command: EntityCommand) => Promise<string | undefined>;
   /** What is kept, by type and id, from after `after` on. */
   keptEntities: (after?: Uid) => Promise<EntityPage>;
 };

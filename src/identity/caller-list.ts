@@ -8,6 +8,8 @@ export type CallerList = CallerStore & {
   active: () => readonly Caller[];
   /** Whether there never was any: then, on loopback, questions need no key. A revocation doesn't reopen the service. */
   none: () => boolean;
+  /** Brings what others changed into force here. */
+  refresh: () => Promise<void>;
 };
 
 /** Whether a caller may be added beside those of the configuration. @throws Problem `invalid_request` or `conflict` */
@@ -36,6 +38,7 @@ export const createCallerList = async (
   };
   await refresh();
   return {
+    refresh,
     active: () => active,
     none: () => known === 0,
     callers: async () => {

@@ -14,8 +14,12 @@ export type EntityRows = {
   remember: (digest: string) => void;
 };
 
-/** Makes the changes; gives the digest of what is kept then. */
-export const changeEntities = (desk: Desk, { id: act, at, caller, verb, changes }: EntityCommand): string => {
+/** Makes the changes; gives the digest of what is kept then. Nothing is changed where it was another than the command was for. */
+export const changeEntities = (
+  desk: Desk,
+  { id: act, at, caller, verb, changes, before: wanted }: EntityCommand,
+): string | undefined => {
+  if (wanted !== undefined && wanted !== desk.entities.digest()) return undefined;
   const kind = `entity.${verb}` as const;
   const change = (before: string, { uid, personal, body }: EntityChange, item: number): string => {
     if (body === undefined) desk.entities.remove(uid);

@@ -148,8 +148,12 @@ export const activationViews = (pool: pg.Pool): ActivationViews => {
         sequence: number | null;
       }>(
         pool,
-        `select (select bundle from activation order by n desc limit 1) as bundle,
-           (select verb from activation where verb <> 'load' order by n desc limit 1) as said,
+        // What is held fast is what was said last, whatever others loaded before they heard of it.
+        `with said as (select verb, bundle from activation where verb <> 'load' order by n desc limit 1)
+         select coalesce(
+             (select bundle from said where verb in ('promote', 'rollback')),
+             (select bundle from activation order by n desc limit 1)) as bundle,
+           (select verb from said) as said,
            (select max(sequence) from activation) as sequence`,
       );
       const { bundle, said, sequence } = rows[0]!;

@@ -1,6 +1,7 @@
 /** What acts work with, on the working set of one commit. */
 import { type Alert, alertText } from "../../alert/alert.ts";
 import { type Sink, sinksFor } from "../../alert/sink.ts";
+import type { Epochs } from "../../decision/store.ts";
 import { createAppend } from "../acts/append.ts";
 import type { Desk } from "../acts/desk.ts";
 import { createRuns } from "../acts/runs.ts";
@@ -15,6 +16,7 @@ import { callerRows } from "./callers.ts";
 import { denialRows } from "./contain.ts";
 import { createDelegations } from "./delegations.ts";
 import { entityRows } from "./entities.ts";
+import { epochsIn } from "./epochs.ts";
 import { chainEnds } from "./heads.ts";
 import { createHolds } from "./holds.ts";
 import { createKills } from "./kills.ts";
@@ -40,11 +42,16 @@ const teller =
   };
 
 /** `minted` are the new pseudonyms of a commit; alerts go to these sinks. */
-export const createDesk = (set: WorkingSet, minted: Map<string, string>, sinks: readonly Sink[]): Desk => {
+export const createDesk = (
+  set: WorkingSet,
+  minted: Map<string, string>,
+  sinks: readonly Sink[],
+): Desk & { epochs: () => Epochs } => {
   const entries = entryRows(set, minted);
   const runs = createRuns(runRows(set));
   const [state] = set.ask("state");
-  const desk: Desk = {
+  const desk: Desk & { epochs: () => Epochs } = {
+    epochs: () => epochsIn(set),
     append: createAppend(entries, Number(state?.["next"] ?? 0)),
     accounts: createAccounts(set),
     holds: createHolds(set, runs.lineage),

@@ -5,8 +5,8 @@
 import type { ClientBase } from "pg";
 import type { Epochs, SharedPart } from "../../decision/store.ts";
 import { readRows } from "./rows.ts";
-import type { TableName } from "./tables.ts";
-import type { Change } from "./working-set.ts";
+import type { Row, TableName } from "./tables.ts";
+import type { Change, WorkingSet } from "./working-set.ts";
 
 /** The channel on which changes are told. */
 export const channel = "remit";
@@ -41,13 +41,28 @@ export const bumpEpochs = async (
   );
 };
 
-/** How often each part was changed. */
-export const readEpochs = async (client: Pick<ClientBase, "query">): Promise<Epochs> => {
+/** How often each part was changed, by the rows that count it. */
+const epochsOf = (rows: readonly Row[]): Epochs => {
   const epochs: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
-  for (const { part, n } of await readRows<{ part: SharedPart; n: number }>(
-    client,
-    "select part, n from epoch",
-  ))
-    epochs[part] = n;
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `bumpEpochs` alone
+  for (const { part, n } of rows as readonly { part: SharedPart; n: number }[]) epochs[part] = n;
   return epochs;
 };
+
+/** How often each part was changed, what this commit changes included. */
+export const epochsIn = (set: WorkingSet): Epochs => {
+  const epochs = epochsOf(set.ask("epochs"));
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its keys are names of tables
+  const changed = (Object.keys(partOf) as TableName[]).filter((table) => set.touched(table));
+  for (const part of new Set(changed.map((table) => partOf[table]!))) epochs[part]++;
+  return epochs;
+};
+
+/** How often each part was changed. */
+export const readEpochs = async (client: Pick<ClientBase, "query">): Promise<Epochs> =>
+  epochsOf(await readRows(client, "select part, n from epoch"));
+
+/** Whether what questions are judged on was changed since it was known. Who may ask is no part of the judgement. */
+export const isStale = (known: Epochs | undefined, now: Epochs): boolean =>
+  known !== undefined &&
+  (["agents", "entities", "policies"] as const).some((part) => now[part] > known[part]);

@@ -28,6 +28,7 @@ import { createEntryViews, type EntryViews } from "./entries.ts";
 import { readEpochs } from "./epochs.ts";
 import { smallFigures } from "./figures.ts";
 import { headsDue } from "./heads.ts";
+import { createLead, type Lead } from "./lead.ts";
 import { createLists, type Lists } from "./lists.ts";
 import { type Limits, openPool } from "./open.ts";
 import { createOutbox } from "./outbox.ts";
@@ -76,6 +77,8 @@ export type Ledger = Tree &
     headsDue: (at: Micros, intervalMicros: number) => Promise<boolean>;
     outbox: OutboxStore;
     streams: Streams;
+    /** Whether this process is the one that does what one alone should do. */
+    lead: Lead["lead"];
     /** How often what processes hold in memory was changed. */
     epochs: () => Promise<Epochs>;
     writable: Writable;
@@ -137,6 +140,7 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
   const commits = createCommits(pool, { sinks, warn, tell });
   const books = createBooks(commits);
   const queue = createQueue(commits, bound, books.now);
+  const lead = createLead(url);
   const { accounts, ...views } = createAccountViews(pool, commits);
   return {
     ...tree,
@@ -165,11 +169,13 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
     headsDue: guarded((at, interval) => headsDue(pool, at, interval)),
     outbox: guardedAll(createOutbox(pool)),
     streams: guardedAll(createStreams(pool)),
+    lead: lead.lead,
     epochs: guarded(() => readEpochs(pool)),
     writable: createWritable(pool),
     figures: guarded(createFigures(smallFigures(pool), books.now, accounts)),
     close: async () => {
       await queue.settled();
+      await lead.close();
       await pool.end();
     },
   };

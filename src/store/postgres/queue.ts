@@ -2,6 +2,7 @@
 import type { Budget } from "../../budget/budget.ts";
 import type { Bound } from "../../decision/store.ts";
 import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
+import { isStale } from "./epochs.ts";
 import { type Commits, isRefusal, type Work } from "./commit.ts";
 
 export type Queue = {
@@ -25,9 +26,10 @@ const all =
     );
     // What has lapsed by now stands in nobody's way.
     acts.holds.lapse(desk, book, Math.max(0, ...instants));
-    return commands.map((command) =>
-      performOne(desk, command, () => acts.perform({ desk, book }, command), warn),
-    );
+    return commands.map((command) => {
+      if (command.kind === "decide" && isStale(command.act.known, desk.epochs())) return { value: "stale" };
+      return performOne(desk, command, () => acts.perform({ desk, book }, command), warn);
+    });
   };
 
 export const createQueue = (

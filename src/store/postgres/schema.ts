@@ -162,7 +162,7 @@ const steps: readonly string[] = [
 ];
 
 /** What the database's advisory locks are for. */
-export const locks = { migrate: 0x72656d69, order: 0x72656d6a, tree: 0x72656d6b } as const;
+export const locks = { migrate: 0x72656d69, order: 0x72656d6a, tree: 0x72656d6b, lead: 0x72656d6c } as const;
 
 /** Brings the tables to the newest version. @throws Problem when they are of a later one */
 export const migrate = async (client: Pick<Client, "query">): Promise<void> => {

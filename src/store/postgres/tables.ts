@@ -253,6 +253,7 @@ const n = (position: number): string => `${p(position)}::bigint`;
 /** Each finds rows; `w.p` are its parameters, a JSON array. */
 export type QueryName =
   | "state"
+  | "epochs"
   | "pseudonym"
   | "head"
   | "account"
@@ -305,6 +306,7 @@ export const queries: Record<QueryName, Query> = {
     sql: `select coalesce((select max(idx) + 1 from entry), 0) as next,
                  coalesce((select max(id) + 1 from account), 1) as account`,
   },
+  epochs: { of: "entry", sql: "select part, n from epoch" },
   pseudonym: where("pseudonym", `kind = ${p(0)} and type = ${p(1)} and id = ${p(2)}`),
   head: where("chain_head", `key = ${p(0)}`),
   account: where("account", `budget = ${p(0)} and name = ${p(1)}`),

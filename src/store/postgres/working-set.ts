@@ -32,6 +32,8 @@ export type WorkingSet = {
   ) => R | undefined;
   /** Rows that were put, here. */
   changedIn: <R extends Row>(table: TableName) => R[];
+  /** Whether any row of it was put or removed. */
+  touched: (table: TableName) => boolean;
   put: (table: TableName, row: Row) => void;
   remove: (table: TableName, row: Row) => void;
   atomically: <T>(act: () => T) => T;
@@ -63,10 +65,7 @@ export const createWorkingSet = (fetched: Fetched): WorkingSet => {
     changed.set(table, rows);
     const key = keyOf(table, row);
     const [had, before] = [rows.has(key), rows.get(key)];
-    undo.push(() => {
-      if (had) rows.set(key, before);
-      else rows.delete(key);
-    });
+    undo.push(() => void (had ? rows.set(key, before) : rows.delete(key)));
     rows.set(key, value);
     if (value === undefined) removed.set(`${table} ${key}`, row);
   };
@@ -96,6 +95,7 @@ export const createWorkingSet = (fetched: Fetched): WorkingSet => {
       has: (row: R) => boolean,
     ): R | undefined => changedIn<R>(table).find(has) ?? rowsOf(table, query, of, has)[0],
     changedIn,
+    touched: (table) => (changed.get(table)?.size ?? 0) > 0,
     put: (table, row) => write(table, row, row),
     remove: (table, row) => write(table, row, undefined),
     atomically: (act) => {

@@ -14,7 +14,7 @@ import { uuidv7 } from "../../kit/id.ts";
 import { type Ask, day, factsOf, judge, morning, noPrices } from "../suite/questions.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
 import type { Done } from "../acts/perform.ts";
-import type { Command } from "./perform.ts";
+import type { Command } from "../acts/threaded.ts";
 
 export type Answered = { id: string; verdict: Verdict; hold: string; reason: string; decision: boolean };
 

@@ -7,7 +7,7 @@ import type { Bound } from "../../decision/store.ts";
 import { leafBytesMax } from "../../ledger/entry.ts";
 import { Sqlite } from "./driver.ts";
 import { openLedger, type Ledger } from "./ledger.ts";
-import type { Command } from "./perform.ts";
+import type { Command } from "../acts/threaded.ts";
 
 const verdict: Verdict = {
   decision: true,

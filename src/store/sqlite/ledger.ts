@@ -50,7 +50,8 @@ import { smallFigures } from "./figures.ts";
 import { createWrites, type Writes } from "./writes.ts";
 import { createTryOut, type TryOut } from "./try-out.ts";
 import { createTree, type TreeOptions, type TreeRows, treeRows } from "./tree.ts";
-import { type Command, createPerform, type Room } from "./perform.ts";
+import type { Command } from "../acts/threaded.ts";
+import { createPerform, type Room } from "./perform.ts";
 
 export type LedgerOptions = OpenOptions & {
   /** Told of judgements that threw: each denied its own question. */

@@ -1,16 +1,8 @@
 /** The outbox in SQLite: alerts go in within the transaction that caused them, deliveries are marked one by one. */
 import type { Database } from "better-sqlite3";
 import { type Alert, alertText, type AlertType, readAlert, type Severity } from "../../alert/alert.ts";
-import type {
-  AlertFilter,
-  AlertView,
-  DeliveryKey,
-  DeliveryState,
-  DueAlert,
-  OutboxStore,
-} from "../../alert/store.ts";
+import type { AlertFilter, AlertView, DeliveryKey, DeliveryState, DueAlert } from "../../alert/store.ts";
 import type { Micros } from "../../kit/clock.ts";
-import type { Calls } from "../../kit/thread.ts";
 
 /** A step of the data directory's versions. */
 export const outboxTables = `
@@ -189,15 +181,4 @@ export const outboxHandlers = (rows: OutboxRows): Record<string, (value: never) 
   reviveAlerts: rows.revive,
   pendingSinks: rows.pendingSinks,
   alerts: rows.list,
-});
-
-/** The outbox from the main thread. */
-export const connectOutbox = (calls: Calls): OutboxStore => ({
-  dueAlerts: (due) => calls.call("dueAlerts", due),
-  alertDelivered: (done) => calls.call("alertDelivered", done),
-  alertFailed: (failed) => calls.call("alertFailed", failed),
-  alertDead: (dead) => calls.call("alertDead", dead),
-  reviveAlerts: (revived) => calls.call("reviveAlerts", revived),
-  pendingSinks: () => calls.call("pendingSinks", undefined),
-  alerts: (filter) => calls.call("alerts", filter),
 });

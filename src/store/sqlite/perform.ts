@@ -5,17 +5,11 @@ import type { Decided } from "../../decision/question.ts";
 import type { Act, Bound } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
-import type { EraseCommand, PruneCommand } from "../../ledger/store.ts";
-import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
+import { createActs, type Done, performOne } from "../acts/perform.ts";
+import type { Command } from "../acts/threaded.ts";
 import { type Desk } from "./desk.ts";
 import { createErase } from "./erase.ts";
 import { createPrune } from "./prune.ts";
-
-/** One act of a commit. */
-export type Command =
-  | CommonCommand
-  | { kind: "erase"; command: EraseCommand }
-  | { kind: "prune"; command: PruneCommand };
 
 const instantOf = (command: Command): Micros =>
   command.kind === "decide" ? command.act.at : command.command.at;

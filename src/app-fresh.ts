@@ -1,0 +1,129 @@
+/**
+ * What others that share the ledger change: agents, callers, entities, and which files are held fast. It is in force here within
+ * the moment that the database tells of it; and whoever can't hear of it for too long doesn't decide any more.
+ */
+import type { AgentDirectory } from "./agent/directory.ts";
+import type { DecisionStore, Epochs, SharedPart } from "./decision/store.ts";
+import type { Loader } from "./decision/loader.ts";
+import type { Worlds } from "./decision/worlds.ts";
+import type { EntityDirectory } from "./entity/directory.ts";
+import type { Check } from "./http/operations-routes.ts";
+import type { CallerList } from "./identity/caller-list.ts";
+import { Problem } from "./kit/problem.ts";
+import type { Calls } from "./kit/thread.ts";
+import type { ThreadedLedger } from "./store/acts/threaded.ts";
+import type { Logger } from "./telemetry/log.ts";
+
+/** What is held in memory of what is shared. */
+export type Shared = {
+  agents: Pick<AgentDirectory, "refresh">;
+  callers: Pick<CallerList, "refresh">;
+  entities: Pick<EntityDirectory, "refresh">;
+  loader: Pick<Loader, "adopt">;
+};
+
+export type Freshness = {
+  /** What the writer heard, and when. */
+  heard: (epochs: Epochs, at: number) => void;
+  /** Takes up what is held in memory, known up to `epochs`. */
+  start: (shared: Shared, epochs: Epochs) => void;
+  /** Brings what others changed into force here. */
+  refresh: () => Promise<void>;
+  /** What `/readyz` says. */
+  check: () => Check;
+  /** A ledger that nothing is decided with where changes can't be heard of. */
+  guarded: <T extends DecisionStore>(ledger: T) => T;
+};
+
+export type FreshnessParts = {
+  calls: Pick<Calls, "call">;
+  worlds: Pick<Worlds, "keepEpochs">;
+  ledger: Pick<ThreadedLedger, "standing">;
+  staleMsMax: number;
+  log: Pick<Logger, "error">;
+};
+
+/** How long nothing may be heard before somebody should look. */
+const quietMs = 2000;
+
+const order: readonly SharedPart[] = ["policies", "agents", "entities", "callers"];
+
+/** Runs one at a time; whoever asks while one runs gets one that began afterwards. */
+const oneAtATime = (run: () => Promise<void>): (() => Promise<void>) => {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  const begin = (): Promise<void> =>
+    (running = run().finally(() => {
+      running = undefined;
+    }));
+  return () => {
+    if (!running) return begin();
+    next ??= running
+      .catch(() => undefined)
+      .then(() => {
+        next = undefined;
+        return begin();
+      });
+    return next;
+  };
+};
+
+export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: FreshnessParts): Freshness => {
+  let shared: Shared | undefined;
+  let known: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
+  let heardAt = Date.now();
+  let behind = false;
+  const reload: Record<SharedPart, (held: Shared) => Promise<void>> = {
+    agents: ({ agents }) => agents.refresh(),
+    callers: ({ callers }) => callers.refresh(),
+    entities: ({ entities }) => entities.refresh(),
+    policies: async ({ loader }) => loader.adopt(await ledger.standing()),
+  };
+  const take = async (held: Shared): Promise<void> => {
+    // What is read after it was counted is at least that new.
+    const epochs = await calls.call<Epochs>("epochs", undefined);
+    for (const part of order) if (epochs[part] !== known[part]) await reload[part](held);
+    known = epochs;
+    worlds.keepEpochs(epochs);
+    behind = false;
+  };
+  const refresh = oneAtATime(async () => {
+    if (shared) await take(shared);
+  });
+  const isDeaf = (): boolean => Date.now() - heardAt > staleMsMax;
+  return {
+    heard: (epochs, at) => {
+      if (!behind) heardAt = Math.max(heardAt, at);
+      if (!shared || order.every((part) => epochs[part] === known[part])) return;
+      refresh().catch((error: unknown) => {
+        // What was heard of and isn't in force counts as not heard.
+        behind = true;
+        log.error({ err: error }, "what others changed can't be taken over yet");
+      });
+    },
+    start: (held, epochs) => {
+      shared = held;
+      known = epochs;
+      worlds.keepEpochs(epochs);
+    },
+    refresh,
+    check: () => {
+      const quiet = Date.now() - heardAt;
+      if (quiet <= quietMs) return { status: "ok" };
+      const error = `nothing was heard of other services for ${Math.round(quiet / 1000)} s`;
+      return { status: isDeaf() ? "failed" : "stale", error };
+    },
+    guarded: (ledgerOf) => ({
+      ...ledgerOf,
+      decide: (act) =>
+        isDeaf()
+          ? Promise.reject(
+              new Problem(
+                "ledger_unavailable",
+                "changes by other services can't be heard of: nothing is decided on what may be outdated",
+              ),
+            )
+          : ledgerOf.decide(act),
+    }),
+  };
+};

@@ -1,0 +1,59 @@
+/**
+ * Which of several processes does what one alone should do: stream entries, so that none goes out twice as a rule. Whoever has
+ * the lock has it for as long as its connection lives; when it dies, the next one that asks has it.
+ */
+import { Client } from "pg";
+import { locks } from "./schema.ts";
+
+export type Lead = {
+  /** Whether this process leads now. */
+  lead: () => Promise<boolean>;
+  close: () => Promise<void>;
+};
+
+export const createLead = (url: string): Lead => {
+  let client: Client | undefined;
+  let leads = false;
+  const drop = (): void => {
+    client = undefined;
+    leads = false;
+  };
+  const connected = async (): Promise<Client> => {
+    if (client) return client;
+    const own = new Client({
+      connectionString: url,
+      application_name: "remit leads",
+      connectionTimeoutMillis: 5000,
+      query_timeout: 5000,
+      keepAlive: true,
+    });
+    own.on("error", drop);
+    own.once("end", drop);
+    await own.connect();
+    return (client = own);
+  };
+  return {
+    lead: async () => {
+      try {
+        const own = await connected();
+        // What was led may be another's by now, where the connection broke without a word.
+        if (leads) await own.query("select 1");
+        else {
+          const { rows } = await own.query<{ taken: boolean }>("select pg_try_advisory_lock($1) as taken", [
+            locks.lead,
+          ]);
+          leads = rows[0]?.taken === true;
+        }
+        return leads;
+      } catch {
+        await client?.end().catch(() => undefined);
+        drop();
+        return false;
+      }
+    },
+    close: async () => {
+      await client?.end().catch(() => undefined);
+      drop();
+    },
+  };
+};
