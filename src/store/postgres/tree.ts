@@ -190,9 +190,13 @@ export const createTree = async (pool: pg.Pool, { keys, known, at }: TreeOptions
     await waiting(now);
     return (await newest(pool))!.note;
   };
+  const sourceOf = (note: string): LogSource => ({ checkpoint: async () => note, tile });
+  const last = await newest(pool);
+  // Whoever has other keys extends nothing.
+  if (last) await assertExtends(sourceOf(last.note), keys, last.size, [last.note]);
   const note = await checkpoint(at);
   const size = (await newest(pool))!.size;
-  await assertExtends({ checkpoint: async () => note, tile }, keys, size, [note, ...known]);
+  await assertExtends(sourceOf(note), keys, size, [note, ...known]);
   return {
     tile,
     ...proofsOf(pool, tile),

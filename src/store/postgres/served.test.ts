@@ -1,0 +1,238 @@
+/** Several services on one PostgreSQL ledger: what one changes is in force in the others, and none decides on what is outdated. */
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Client } from "pg";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import {
+  post,
+  startTestService,
+  tempDir,
+  type TestOptions,
+  type TestService,
+} from "../../../conformance-tests/service.ts";
+import { newKey } from "../../identity/key.ts";
+import { type Server, startServer } from "./server.test-parts.ts";
+
+let server: Server;
+beforeAll(async () => {
+  server = await startServer();
+}, 60_000);
+afterAll(() => server.stop());
+
+type Fleet = {
+  url: string;
+  services: TestService[];
+  add: (options?: TestOptions) => Promise<TestService>;
+  end: () => Promise<void>;
+};
+
+const schema = `
+@remit("user personal") entity User;
+@remit("agent") entity Agent;
+@remit("stored") entity Doc { secret?: Bool };
+action read appliesTo { principal: [User, Agent], resource: Doc };
+`;
+
+/** Services that share a database and the keys of its ledger, each with folders and a data directory of its own. */
+const createFleet = async (): Promise<Fleet> => {
+  const url = await server.create();
+  const services: TestService[] = [];
+  return {
+    url,
+    services,
+    add: async (options = {}) => {
+      const dir = tempDir();
+      const [first] = services;
+      mkdirSync(join(dir, "data"), { recursive: true });
+      if (first)
+        for (const key of ["ledger.key", "ledger.pub"])
+          copyFileSync(join(first.config.data, key), join(dir, "data", key));
+      for (const folder of ["policies", "schemas"]) mkdirSync(join(dir, folder));
+      const service = await startTestService({
+        dir,
+        files: {
+          "policies/a.cedar":
+            '@id("open") permit (principal, action, resource) unless { resource has secret && resource.secret };',
+          "policies/entities/e.json": '[{"uid":{"type":"Doc","id":"d"},"attrs":{},"parents":[]}]',
+          "policies/entities/agents.yaml": "agents: [{id: agent-1, owner: ann}]",
+          "schemas/s.cedarschema": schema,
+        },
+        settings: { store: url },
+        ...options,
+      });
+      services.push(service);
+      return service;
+    },
+    end: async () => {
+      for (const service of services) await service.close();
+      await server.remove(url);
+    },
+  };
+};
+
+const admin = ({ config }: TestService): Record<string, string> => ({
+  authorization: `Bearer ${readFileSync(join(config.data, "admin.key"), "utf8").trim()}`,
+});
+
+const send = async (
+  service: TestService,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Response> => {
+  const response = await fetch(`${service.url}${path}`, {
+    method,
+    headers: { ...admin(service), "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  return response;
+};
+
+const question = (resource = "d", agent = "agent-1"): object => ({
+  subject: { type: "Agent", id: agent },
+  action: { name: "read" },
+  resource: { type: "Doc", id: resource },
+});
+
+const decide = async (service: TestService, asked: object = question(), headers = admin(service)) => {
+  const { status, body } = await post(`${service.url}/access/v1/evaluation`, asked, headers);
+  return status === 200 ? body.decision : status;
+};
+
+const withFleet = async (use: (fleet: Fleet, one: TestService, other: TestService) => Promise<void>) => {
+  const fleet = await createFleet();
+  try {
+    const one = await fleet.add();
+    await use(fleet, one, await fleet.add());
+  } finally {
+    await fleet.end();
+  }
+};
+
+test("an agent that is stopped at one service is denied by the other with its very next answer", () =>
+  withFleet(async (_fleet, one, other) => {
+    expect([await decide(one), await decide(other)]).toEqual([true, true]);
+    const killed = await send(one, "POST", "/v1/kill", {
+      target: { agent: "agent-1" },
+      reason: "it ran away",
+    });
+    expect(await decide(other)).toBe(false);
+    const { kill } = (await killed.json()) as { kill: { id: string } };
+    await send(other, "POST", `/v1/kill/${kill.id}/lift`, { reason: "mended" });
+    expect(await decide(one)).toBe(true);
+  }));
+
+test("an entity that is changed at one service counts with the other's very next answer", () =>
+  withFleet(async (_fleet, one, other) => {
+    expect(await decide(other, question("new"))).toBe(false);
+    await send(one, "PUT", "/v1/entities/Doc/new", { attrs: {} });
+    expect(await decide(other, question("new"))).toBe(true);
+    await send(other, "PUT", "/v1/entities/Doc/new", { attrs: { secret: true } });
+    expect(await decide(one, question("new"))).toBe(false);
+    const asked = { evaluations: [question("new"), question("d")] };
+    const { body } = await post(`${one.url}/access/v1/evaluations`, asked, admin(one));
+    expect(body["evaluations"]).toMatchObject([{ decision: false }, { decision: true }]);
+  }));
+
+test("two who change entities at once at two services both have their way", () =>
+  withFleet(async (_fleet, one, other) => {
+    const ids = Array.from({ length: 12 }, (_, n) => `d-${n}`);
+    await Promise.all(
+      ids.map((id, n) => send(n % 2 === 0 ? one : other, "PUT", `/v1/entities/Doc/${id}`, { attrs: {} })),
+    );
+    for (const [n, id] of ids.entries())
+      expect(await decide(n % 3 === 0 ? one : other, question(id))).toBe(true);
+  }));
+
+test("policies that are promoted at one service decide at the other, until the folders are followed again", () =>
+  withFleet(async (_fleet, one, other) => {
+    const files = { "policies/a.cedar": '@id("shut") forbid (principal, action, resource);' };
+    await send(one, "POST", "/v1/policies/promote", {
+      files: { ...filesOf(one), ...files },
+      reason: "an alarm",
+    });
+    await vi.waitFor(async () => expect(await decide(other)).toBe(false), { timeout: 1000, interval: 20 });
+    await send(other, "POST", "/v1/policies/follow", { reason: "over" });
+    await vi.waitFor(async () => expect(await decide(one)).toBe(true), { timeout: 1000, interval: 20 });
+  }));
+
+const filesOf = ({ dir }: TestService): Record<string, string> => ({
+  "schemas/s.cedarschema": readFileSync(join(dir, "schemas/s.cedarschema"), "utf8"),
+  "entities/e.json": readFileSync(join(dir, "policies/entities/e.json"), "utf8"),
+});
+
+test("a caller that is added at one service may ask the other, and is refused by it once revoked", () =>
+  withFleet(async (_fleet, one, other) => {
+    const { key, keyHash } = newKey();
+    await send(one, "POST", "/v1/callers", { name: "pep", key_hash: keyHash, scopes: ["evaluate"] });
+    const headers = { authorization: `Bearer ${key}` };
+    await vi.waitFor(async () => expect(await decide(other, question(), headers)).toBe(true), {
+      timeout: 1000,
+      interval: 20,
+    });
+    await send(other, "DELETE", "/v1/callers/pep");
+    await vi.waitFor(async () => expect(await decide(one, question(), headers)).toBe(401), {
+      timeout: 1000,
+      interval: 20,
+    });
+  }));
+
+test("a service without the ledger's keys doesn't start, and says why", async () => {
+  const fleet = await createFleet();
+  try {
+    const one = await fleet.add();
+    await decide(one);
+    fleet.services.length = 0;
+    await expect(fleet.add()).rejects.toThrow("not its own");
+    fleet.services.push(one);
+  } finally {
+    await fleet.end();
+  }
+});
+
+test("what is answered by either is in one ledger, which verifies", () =>
+  withFleet(async (_fleet, one, other) => {
+    await Promise.all(Array.from({ length: 40 }, (_, n) => decide(n % 2 === 0 ? one : other)));
+    const read = async (service: TestService): Promise<string> =>
+      (await send(service, "GET", "/v1/ledger/entries?kind=decision&limit=100")).text();
+    const listed = JSON.parse(await read(one)) as { entries: unknown[] };
+    expect(listed.entries).toHaveLength(40);
+    expect(await read(other)).toBe(await read(one));
+    const { body } = await post(`${other.url}/access/v1/evaluation`, question(), admin(other));
+    expect(body.decision).toBe(true);
+  }));
+
+test("who can't hear of changes says so, and after a while decides nothing; both pass with the reason", async () => {
+  const fleet = await createFleet();
+  try {
+    const one = await fleet.add({ yaml: "stale_ms_max: 3000\n" });
+    const client = new Client({ connectionString: fleet.url });
+    await client.connect();
+    try {
+      expect(await decide(one)).toBe(true);
+      // Nobody can read what was changed, while everything else works.
+      await client.query("alter table epoch rename to epoch_away");
+      await client.query("create view epoch as select part, n / 0 as n from epoch_away");
+      await client.query(
+        "insert into epoch_away values ('agents', 7) on conflict (part) do update set n = 7",
+      );
+      const shared = async (): Promise<unknown> => {
+        const ready = (await (await fetch(`${one.url}/readyz`)).json()) as {
+          checks: Record<string, { status: string }>;
+        };
+        return ready.checks["shared"]!.status;
+      };
+      await vi.waitFor(async () => expect(await shared()).toBe("failed"), { timeout: 8000, interval: 50 });
+      expect(await decide(one)).toBe(503);
+      await client.query("drop view epoch");
+      await client.query("alter table epoch_away rename to epoch");
+      await vi.waitFor(async () => expect(await decide(one)).toBe(true), { timeout: 8000, interval: 50 });
+      expect(await shared()).toBe("ok");
+    } finally {
+      await client.end();
+    }
+  } finally {
+    await fleet.end();
+  }
+});
