@@ -1,6 +1,6 @@
 /**
  * The hammer: concurrent callers ask, settle, release, extend, retry and forget, on hierarchies of depth four, while
- * the service is killed again and again; then the ledger's file must account for everything that was answered.
+ * services are killed again and again; then the ledger must account for everything that was answered.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -73,13 +73,15 @@ ${Array.from({ length: 8 }, (_, n) => `  - { id: leaf-${n}, owner: ada, parent: 
 `,
 };
 
-type Child = { process: ChildProcess; url: string };
+/** A service that runs. */
+export type Child = { process: ChildProcess; url: string };
 
-const startIn = async (dir: string): Promise<Child> => {
+/** Starts a service in a folder. */
+export const startIn = async (dir: string, env: Record<string, string> = {}): Promise<Child> => {
   const main = join(repository, "dist/cli/main.js");
   const child = spawn(process.execPath, [main, "serve", "--listen", "127.0.0.1:0"], {
     cwd: dir,
-    env: { REMIT_LOG_LEVEL: "error" },
+    env: { REMIT_LOG_LEVEL: "error", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
@@ -100,7 +102,7 @@ const random = (max: number): number => Math.floor(Math.random() * max);
 type Pending = { key: string; body: unknown };
 
 /** What was answered, which the ledger must account for. */
-type Told = {
+export type Told = {
   summary: HammerSummary;
   permits: Map<string, string>;
   holdOfKey: Map<string, string>;
@@ -128,7 +130,7 @@ const question = (key: string): Pending => {
 };
 
 /** The runs above those of the leaves, each begun by the agent above. */
-const beginRuns = async (url: string): Promise<void> => {
+export const beginRuns = async (url: string): Promise<void> => {
   for (const [id, run, parent_run] of [
     ["top", "run-top"],
     ["mid", "run-mid", "run-top"],
@@ -216,12 +218,16 @@ const finish = async (
   }
 };
 
+const refusals = ({ summary }: Told): number =>
+  Object.values(summary.refused).reduce((sum, count) => sum + count, 0);
+
 /** One caller, until the service is gone. */
-const caller = async (url: string, told: Told, name: string): Promise<void> => {
+export const caller = async (url: string, told: Told, name: string): Promise<void> => {
   for (let n = 0; ; n++) {
     const again = told.pending.shift();
     if (again) told.summary.retries++;
     const pending = again ?? question(`${name}-${n}`);
+    const before = refusals(told);
     try {
       const hold = await asked(url, told, pending);
       if (hold && random(6) === 0) {
@@ -229,6 +235,8 @@ const caller = async (url: string, told: Told, name: string): Promise<void> => {
         await asked(url, told, pending);
       }
       if (hold) await finish(url, told, hold);
+      // Whoever is refused doesn't press.
+      if (refusals(told) > before) await sleep(20);
     } catch {
       told.pending.push(pending);
       return;
@@ -256,56 +264,74 @@ const followBalances = (entries: readonly EntryView[], faults: string[]): Map<st
   return sums;
 };
 
-const never = (): never => {
+/** For a ledger that is only looked through. */
+export const never = (): never => {
   throw new Error("nothing is judged here");
 };
 
-/** Opens the file, lets everything lapse, and compares it with what was answered. */
-const audit = (dir: string, told: Told): void => {
+/** A ledger that is looked through after everything. */
+export type Audited = {
+  auditBalances: () => Promise<{ budget: string; account: string; message: string }[]>;
+  lapse: (at: number) => Promise<number>;
+  /** All entries, in order. */
+  entries: () => Promise<EntryView[]>;
+};
+
+/** Lets everything lapse, and compares the ledger with what was answered. */
+export const audit = async (ledger: Audited, told: Told): Promise<void> => {
   const { summary } = told;
+  const compare = async (): Promise<void> => {
+    for (const { budget, account, message } of await ledger.auditBalances())
+      summary.faults.push(`${budget} ${account}: ${message}`);
+  };
+  await compare();
+  while ((await ledger.lapse((Date.now() + 3_600_000) * 1000)) > 0);
+  await compare();
+  const entries = await ledger.entries();
+  for (const [key, { held }] of followBalances(entries, summary.faults))
+    if (held !== 0) summary.faults.push(`${key} still holds ${held}, and no hold is open`);
+  const permitted = new Set(entries.filter(({ decision }) => decision === "permit").map(({ id }) => id));
+  for (const id of told.permits.keys())
+    if (!permitted.has(id)) summary.faults.push(`the permit ${id} was answered and is not in the ledger`);
+  const done = new Set(entries.map(({ kind, hold }) => `${kind} ${hold}`));
+  for (const { kind, hold } of told.finished)
+    if (!done.has(`${kind} ${hold}`)) summary.faults.push(`a ${kind} was answered and is not in the ledger`);
+  summary.entries = entries.length;
+  summary.lapsed = entries.filter(({ kind }) => kind === "hold.lapse").length;
+  summary.overruns = entries.filter(({ kind, facts }) => kind === "hold.settle" && facts?.["overrun"]).length;
+};
+
+const auditFile = async (dir: string, told: Told): Promise<void> => {
   const bound = { judge: never, admit: never, engine: "reference" };
   const ledger = openLedger(join(dir, "data/remit.db"), bound);
   try {
-    const before = ledger.auditBalances();
-    summary.faults.push(...before.map(({ budget, account, message }) => `${budget} ${account}: ${message}`));
-    while (ledger.lapse((Date.now() + 3_600_000) * 1000) > 0);
-    const after = ledger.auditBalances();
-    summary.faults.push(...after.map(({ budget, account, message }) => `${budget} ${account}: ${message}`));
-    const { entries } = ledger.entries({ limit: Number.MAX_SAFE_INTEGER - 1, order: "asc" });
-    for (const [key, { held }] of followBalances(entries, summary.faults))
-      if (held !== 0) summary.faults.push(`${key} still holds ${held}, and no hold is open`);
-    const permitted = new Set(entries.filter(({ decision }) => decision === "permit").map(({ id }) => id));
-    for (const id of told.permits.keys())
-      if (!permitted.has(id)) summary.faults.push(`the permit ${id} was answered and is not in the ledger`);
-    const done = new Set(entries.map(({ kind, hold }) => `${kind} ${hold}`));
-    for (const { kind, hold } of told.finished)
-      if (!done.has(`${kind} ${hold}`))
-        summary.faults.push(`a ${kind} was answered and is not in the ledger`);
-    summary.entries = entries.length;
-    summary.lapsed = entries.filter(({ kind }) => kind === "hold.lapse").length;
-    summary.overruns = entries.filter(
-      ({ kind, facts }) => kind === "hold.settle" && facts?.["overrun"],
-    ).length;
+    const audited: Audited = {
+      auditBalances: async () => ledger.auditBalances(),
+      lapse: async (at) => ledger.lapse(at),
+      entries: async () => ledger.entries({ limit: Number.MAX_SAFE_INTEGER - 1, order: "asc" }).entries,
+    };
+    await audit(audited, told);
   } finally {
     ledger.close();
   }
 };
 
-const answered = ({ permits, denials, settled, released, extended }: HammerSummary): number =>
+/** How many answers there were. */
+export const answered = ({ permits, denials, settled, released, extended }: HammerSummary): number =>
   permits + denials + settled + released + extended;
 
-/** Starts, hammers and kills as often as is asked, on one data directory; gives what came of it. */
-export const hammer = async ({
-  cycles,
-  callers,
-  answers,
-  progress,
-}: HammerOptions): Promise<HammerSummary> => {
+/** A folder with the files of the hammer's services. */
+export const hammerFolder = (): string => {
   const dir = tempDir();
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(dir, path)), { recursive: true });
     writeFileSync(join(dir, path), text);
   }
+  return dir;
+};
+
+/** What was told before anything was asked. */
+export const nothingTold = (cycles: number): Told => {
   const summary: HammerSummary = {
     cycles,
     permits: 0,
@@ -320,7 +346,19 @@ export const hammer = async ({
     overruns: 0,
     faults: [],
   };
-  const told: Told = { summary, permits: new Map(), holdOfKey: new Map(), finished: [], pending: [] };
+  return { summary, permits: new Map(), holdOfKey: new Map(), finished: [], pending: [] };
+};
+
+/** Starts, hammers and kills as often as is asked, on one data directory; gives what came of it. */
+export const hammer = async ({
+  cycles,
+  callers,
+  answers,
+  progress,
+}: HammerOptions): Promise<HammerSummary> => {
+  const dir = hammerFolder();
+  const told = nothingTold(cycles);
+  const { summary } = told;
   for (let cycle = 0; cycle < cycles; cycle++) {
     const child = await startIn(dir);
     await beginRuns(child.url);
@@ -336,6 +374,6 @@ export const hammer = async ({
     await Promise.all(loops);
     progress?.(cycle + 1);
   }
-  audit(dir, told);
+  await auditFile(dir, told);
   return summary;
 };

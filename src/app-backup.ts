@@ -37,6 +37,12 @@ const sync = (path: string): void => {
   }
 };
 
+/** @throws Problem `conflict` for a ledger that is no file */
+const assertFile = (store: string | undefined): void => {
+  if (store !== undefined)
+    throw new Problem("conflict", "the ledger is in PostgreSQL: back it up with the database's own tools");
+};
+
 /** Puts a finished file in its place: whole, on disk, its owner's alone. */
 const place = (fresh: string, file: string): void => {
   chmodSync(fresh, 0o600);
@@ -56,7 +62,8 @@ const checked = (verified: Verified, what: string): Verified => {
  * Copies the ledger of a data directory into a file, as of one moment, and verifies the copy; gives its entries.
  * @throws Problem `conflict` where the file exists or the copy doesn't verify, `not_found` without a ledger
  */
-export const backUp = ({ data }: Config, file: string, progress: Progress): number => {
+export const backUp = ({ data, store }: Config, file: string, progress: Progress): number => {
+  assertFile(store);
   if (existsSync(file)) throw new Problem("conflict", `\`${file}\` exists already`);
   const source = ledgerFile(data);
   if (!existsSync(source)) throw new Problem("not_found", `there is no ledger at \`${source}\``);
@@ -146,6 +153,7 @@ export const restore = async (
   { loseEntries, erasures }: RestoreOptions,
   progress: Progress,
 ): Promise<Restored> => {
+  assertFile(config.store);
   if (!existsSync(file)) throw new Problem("not_found", `there is no backup at \`${file}\``);
   mkdirSync(config.data, { recursive: true, mode: 0o700 });
   const lock = lockData(config.data);

@@ -16,6 +16,7 @@ import type {
 } from "./decision/store.ts";
 import { tryFacts } from "./decision/trial.ts";
 import { assert } from "./kit/assert.ts";
+import { Problem } from "./kit/problem.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
 import { createEngine, type Engine } from "./policy/engine.ts";
@@ -183,6 +184,8 @@ const simulateRecorded = async (
   { candidate: folder, progress }: SimulateOptions,
   filter: RecordedFilter,
 ): Promise<Simulation | Refused> => {
+  if (config.store !== undefined)
+    throw new Problem("conflict", "recorded decisions can't be judged again from a ledger in PostgreSQL yet");
   const reader = openRecorded(ledgerFile(config.data));
   try {
     const candidate =

@@ -336,7 +336,20 @@ const retentionHere = (ledger: Ledger, clock: Clock): Retention => ({
   },
 });
 
+/**
+ * What is done here without a service is done on a ledger's file.
+ * @throws Problem `not_ready` where the ledger is a database: then a service on it is asked, which must run
+ */
+export const assertOwnFile = ({ store, data }: Config): void => {
+  if (store === undefined) return;
+  throw new Problem(
+    "not_ready",
+    `the ledger is in PostgreSQL: this is asked of a service, and none runs on the data directory \`${data}\``,
+  );
+};
+
 const fileStores = async (config: Config): Promise<Stores & { close: () => void }> => {
+  assertOwnFile(config);
   const clock = systemClock();
   const { data } = config;
   // A ledger that was never served has no keys, and nothing to sign.
@@ -431,6 +444,7 @@ export const withSender = async <T>(
   const lock = tryLockData(config.data);
   if ("holder" in lock) return use(senderTo(lock.holder, config));
   try {
+    assertOwnFile(config);
     return await use(undefined);
   } finally {
     lock.release();

@@ -141,9 +141,9 @@ const key = async (options: KeyOptions): Promise<void> => {
   const { addLedgerKey, retireLedgerKey } = await import("../app-keys.ts");
   const keys =
     options.retire !== undefined
-      ? retireLedgerKey(config, options.retire)
+      ? await retireLedgerKey(config, options.retire)
       : options.rotate
-        ? addLedgerKey(config)
+        ? await addLedgerKey(config)
         : readLedgerKeys(config.data);
   process.stdout.write(shownKeys(keys));
 };

@@ -1,9 +1,11 @@
 /** `remit ledger verify`: recomputes everything and names what is wrong. */
 import { Command, Option } from "commander";
+import type { Config } from "../config/config.ts";
 import { environment } from "../config/environment.ts";
 import type { Checked } from "../app-verify.ts";
 import type { Fault } from "../ledger/verify.ts";
 import { collect, type CommonOptions, configOf, withCommonOptions } from "./options.ts";
+import { Problem } from "../kit/problem.ts";
 import { printable, printableJson } from "./table.ts";
 
 type VerifyOptions = CommonOptions & {
@@ -47,6 +49,15 @@ const jsonOf = ({ size, faults, more = 0, notes, claims }: Checked): Checked => 
   ...(claims ? { claims } : {}),
 });
 
+/** @throws Problem `conflict` for a ledger that is no file */
+const ownFile = ({ store, data }: Config): string => {
+  if (store === undefined) return data;
+  throw new Problem(
+    "conflict",
+    "the ledger is in PostgreSQL: verify what a service on it serves, with --server",
+  );
+};
+
 const verifyLedger = async (bundle: string | undefined, options: VerifyOptions): Promise<void> => {
   const { verify } = await import("../app-verify.ts");
   const { key = [], checkpoint = [], anchors = [], format } = options;
@@ -55,7 +66,7 @@ const verifyLedger = async (bundle: string | undefined, options: VerifyOptions):
       ? ({ kind: "server", url: options.server, token: environment()["REMIT_KEY"] } as const)
       : (options.export ?? bundle) !== undefined
         ? ({ kind: "export", file: options.export ?? bundle! } as const)
-        : ({ kind: "data", dir: configOf(options).data } as const);
+        : ({ kind: "data", dir: ownFile(configOf(options)) } as const);
   const given = { keys: key, checkpoints: checkpoint, anchors };
   const verified = await verify(target, given, progressTo(process.stderr, "verified"));
   const { faults } = verified;

@@ -164,18 +164,34 @@ const steps: readonly string[] = [
 /** What the database's advisory locks are for. */
 export const locks = { migrate: 0x72656d69, order: 0x72656d6a, tree: 0x72656d6b, lead: 0x72656d6c } as const;
 
-/** Brings the tables to the newest version. @throws Problem when they are of a later one */
+/** The version that the tables are of; none where there are no tables. */
+export const versionOf = async (client: Pick<Client, "query">): Promise<number> => {
+  const { rows: found } = await client.query<{ there: boolean }>(
+    "select to_regclass('schema_version') is not null as there",
+  );
+  if (found[0]?.there !== true) return 0;
+  const { rows } = await client.query<{ version: number }>("select version from schema_version");
+  return rows[0]?.version ?? 0;
+};
+
+/** The version that this service knows. */
+export const newestVersion: number = steps.length;
+
+/**
+ * Brings the tables to the newest version. Where they are, nothing is changed: a role that owns no tables may serve then.
+ * @throws Problem when they are of a later one
+ */
 export const migrate = async (client: Pick<Client, "query">): Promise<void> => {
+  if ((await versionOf(client)) === newestVersion) return;
   await client.query(`begin; select pg_advisory_xact_lock(${locks.migrate})`);
   try {
-    await client.query("create table if not exists schema_version (version int not null)");
-    const { rows } = await client.query<{ version: number }>("select version from schema_version");
-    const version = rows[0]?.version ?? 0;
+    const version = await versionOf(client);
     if (version > steps.length)
       throw new Problem(
         "not_ready",
         `the ledger is of version ${version}, this service knows ${steps.length}: upgrade the service`,
       );
+    await client.query("create table if not exists schema_version (version int not null)");
     for (const step of steps.slice(version)) await client.query(step);
     await client.query("delete from schema_version");
     await client.query("insert into schema_version values ($1)", [steps.length]);
