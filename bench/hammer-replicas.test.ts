@@ -1,6 +1,6 @@
 /** The hammer on several services, in short; the long one is `npm run hammer -- --replicas 4 --cycles 200`. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Server, startServer } from "../src/store/postgres/server.test-parts.ts";
+import { type Server, startServer } from "../conformance-tests/postgres.ts";
 import { hammerReplicas } from "./hammer-replicas.ts";
 
 let server: Server;

@@ -11,7 +11,7 @@ import type { EntryView } from "../src/ledger/store.ts";
 import { readLedgerKeys } from "../src/ledger/key-file.ts";
 import { verifyLog } from "../src/ledger/verify-log.ts";
 import { openLedger } from "../src/store/postgres/ledger.ts";
-import type { Server } from "../src/store/postgres/server.test-parts.ts";
+import type { Server } from "../conformance-tests/postgres.ts";
 import {
   answered,
   audit,

@@ -3,7 +3,7 @@
  * `--replicas 4` four services share a PostgreSQL ledger, and the database is killed as well, in every tenth cycle.
  */
 import { parseArgs } from "node:util";
-import { startServer } from "../src/store/postgres/server.test-parts.ts";
+import { startServer } from "../conformance-tests/postgres.ts";
 import { hammer, type HammerSummary } from "./hammer-cycles.ts";
 import { hammerReplicas } from "./hammer-replicas.ts";
 

