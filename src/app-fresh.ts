@@ -9,6 +9,7 @@ import type { Worlds } from "./decision/worlds.ts";
 import type { EntityDirectory } from "./entity/directory.ts";
 import type { Check } from "./http/operations-routes.ts";
 import type { CallerList } from "./identity/caller-list.ts";
+import type { Micros } from "./kit/clock.ts";
 import { Problem } from "./kit/problem.ts";
 import type { Calls } from "./kit/thread.ts";
 import type { ThreadedLedger } from "./store/acts/threaded.ts";
@@ -23,8 +24,10 @@ export type Shared = {
 };
 
 export type Freshness = {
-  /** What the writer heard, and when. */
-  heard: (epochs: Epochs, at: number) => void;
+  /** What the writer heard, and when; and how far the database's clock is ahead. */
+  heard: (epochs: Epochs, at: number, skew: Micros) => void;
+  /** How far the clock that counts is ahead of this machine's. */
+  skew: () => Micros;
   /** Takes up what is held in memory, known up to `epochs`. */
   start: (shared: Shared, epochs: Epochs) => void;
   /** Brings what others changed into force here. */
@@ -45,6 +48,16 @@ export type FreshnessParts = {
 
 /** How long nothing may be heard before somebody should look. */
 const quietMs = 2000;
+
+/** A clock that is further off than that is nobody's intention. */
+const skewMicrosMax = 1_000_000;
+
+/** What happens here is dated by the database's clock; what this machine's says of tokens and logs is its own affair. */
+const clockCheck = (skew: Micros): Check => {
+  if (Math.abs(skew) <= skewMicrosMax) return { status: "ok" };
+  const error = `this machine's clock is ${Math.round(Math.abs(skew) / 1_000_000)} s ${skew > 0 ? "behind" : "ahead of"} the database's, which counts`;
+  return { status: "stale", error };
+};
 
 const order: readonly SharedPart[] = ["policies", "agents", "entities", "callers"];
 
@@ -73,6 +86,7 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
   let known: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
   let heardAt = Date.now();
   let behind = false;
+  let ahead = 0;
   const reload: Record<SharedPart, (held: Shared) => Promise<void>> = {
     agents: ({ agents }) => agents.refresh(),
     callers: ({ callers }) => callers.refresh(),
@@ -92,7 +106,9 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
   });
   const isDeaf = (): boolean => Date.now() - heardAt > staleMsMax;
   return {
-    heard: (epochs, at) => {
+    skew: () => ahead,
+    heard: (epochs, at, skew) => {
+      ahead = skew;
       if (!behind) heardAt = Math.max(heardAt, at);
       if (!shared || order.every((part) => epochs[part] === known[part])) return;
       refresh().catch((error: unknown) => {
@@ -109,7 +125,7 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
     refresh,
     check: () => {
       const quiet = Date.now() - heardAt;
-      if (quiet <= quietMs) return { status: "ok" };
+      if (quiet <= quietMs) return clockCheck(ahead);
       const error = `nothing was heard of other services for ${Math.round(quiet / 1000)} s`;
       return { status: isDeaf() ? "failed" : "stale", error };
     },

@@ -110,7 +110,7 @@ const checksOf = async (
     ledger: writable,
     ...(freshness ? { shared: freshness.check() } : {}),
     engine,
-    clock: clockCheck(Date.now(), Math.max(clock(), signedAt) / 1000),
+    clock: clockCheck(Date.now() + (freshness?.skew() ?? 0) / 1000, Math.max(clock(), signedAt) / 1000),
     ...tokens.checks(),
     ...anchorCheck(publisher.anchored()),
     ...(await background()),

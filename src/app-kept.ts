@@ -83,13 +83,14 @@ export const openKept = async (
 ): Promise<Kept> => {
   const { log, metrics } = telemetry;
   const ears: { heard: Freshness["heard"] } = { heard: () => undefined };
-  const heard: Freshness["heard"] = (epochs, at) => ears.heard(epochs, at);
+  const heard: Freshness["heard"] = (...news) => ears.heard(...news);
   const writer = startWriter(config, pagesMax, { log, metrics, publisher, heard });
   undo.push(() => writer.worker.terminate());
   const { calls } = writer;
   const { ledger, worlds, freshness } = connect(config, calls, telemetry);
   // Counted before anything is read: what changes meanwhile is read again.
   const epochs = freshness && (await calls.call<Epochs>("epochs", undefined));
+  if (freshness) ears.heard = freshness.heard;
   const agents = await createDirectory(ledger, worlds.keep, worlds.keepReach);
   const entities = await createEntityDirectory(ledger, worlds.keepEntities);
   const callers = await createCallerList(config.callers, ledger);
@@ -105,7 +106,6 @@ export const openKept = async (
     share: (loader) => {
       if (!freshness || !epochs) return;
       freshness.start({ agents, callers, entities, loader }, epochs);
-      ears.heard = freshness.heard;
     },
   };
 };

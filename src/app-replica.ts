@@ -8,7 +8,7 @@ import type { Sink } from "./alert/sink.ts";
 import { errorText, type JudgingStart, startJudging, takePolicies } from "./app-judging.ts";
 import type { WriterNews } from "./app-writer.ts";
 import { assert } from "./kit/assert.ts";
-import { type Clock, systemClock } from "./kit/clock.ts";
+import { type Clock, type Micros, systemClock } from "./kit/clock.ts";
 import { uuidv7 } from "./kit/id.ts";
 import { serveCalls } from "./kit/thread.ts";
 import { readLedgerKeys } from "./ledger/key-file.ts";
@@ -60,8 +60,34 @@ const lapseIntervalMs = 500;
 const headsLookMsMax = 10_000;
 const epochsIntervalMs = 500;
 
+/** How many of the last looks at the database's clock count: of them the one that took least is right. */
+const looksKept = 20;
+
+type Look = { tookMs: number; skew: Micros };
+
+/** How far the database's clock is ahead of this machine's, as well as can be told. */
+const createSkew = (ledger: Ledger): { look: () => Promise<void>; now: () => Micros } => {
+  const looks: Look[] = [];
+  let best = 0;
+  return {
+    now: () => best,
+    look: async () => {
+      const from = performance.now();
+      const wall = Date.now();
+      const time = await ledger.time();
+      const tookMs = performance.now() - from;
+      looks.push({ tookMs, skew: Math.round(time - (wall + tookMs / 2) * 1000) });
+      if (looks.length > looksKept) looks.shift();
+      best = looks.reduce((least, look) => (look.tookMs < least.tookMs ? look : least)).skew;
+    },
+  };
+};
+
 /** Tells of every change, by whomever; and that it would have heard of one. */
-const startHearing = (url: string, ledger: Ledger, news: News): { close: () => Promise<void> } => {
+const startHearing = (
+  { url, ledger, skew }: { url: string; ledger: Ledger; skew: ReturnType<typeof createSkew> },
+  news: News,
+): { close: () => Promise<void> } => {
   let due = false;
   let asking = false;
   const ask = async (): Promise<void> => {
@@ -72,7 +98,8 @@ const startHearing = (url: string, ledger: Ledger, news: News): { close: () => P
       while (due) {
         due = false;
         const at = Date.now();
-        news({ epochs: await ledger.epochs(), heardAt: at });
+        const epochs = await ledger.epochs();
+        news({ epochs, heardAt: at, skew: skew.now() });
       }
     } catch {
       // Whoever waits for news sees that none come.
@@ -81,6 +108,7 @@ const startHearing = (url: string, ledger: Ledger, news: News): { close: () => P
     }
   };
   rounds.add(setInterval(() => void ask(), epochsIntervalMs).unref());
+  every(epochsIntervalMs, "the database's clock can't be read", news, skew.look);
   return startEars(url, () => void ask());
 };
 
@@ -113,7 +141,8 @@ const start = async (given: ReplicaStart): Promise<void> => {
   const { url, data, known, sinks, headsIntervalMs } = given;
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
-  const clock = systemClock();
+  const opened: { skew?: ReturnType<typeof createSkew> } = {};
+  const clock = systemClock(() => opened.skew?.now() ?? 0);
   const news: News = (told) => port.postMessage(told);
   const warn = (warning: string): void => news({ warning });
   const tell = ({ title, text, type, severity }: Alert): void =>
@@ -133,8 +162,10 @@ const start = async (given: ReplicaStart): Promise<void> => {
     sinks,
     tree: { keys: readLedgerKeys(data), known, at: clock() },
   });
+  const skew = (opened.skew = createSkew(ledger));
+  await skew.look();
   const checkpoint = startUpkeep(ledger, clock, headsIntervalMs, news);
-  const ears = startHearing(url, ledger, news);
+  const ears = startHearing({ url, ledger, skew }, news);
   serveCalls(port, {
     ...ledgerHandlers(ledger, stopwatch),
     checkpoint,

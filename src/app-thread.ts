@@ -8,6 +8,7 @@ import { ledgerFile } from "./data-directory.ts";
 import { createRecorder, type Recorder } from "./decision/recording.ts";
 import type { Epochs } from "./decision/store.ts";
 import { Problem } from "./kit/problem.ts";
+import type { Micros } from "./kit/clock.ts";
 import { type Calls, callThread, threadUrl } from "./kit/thread.ts";
 import { knownCheckpoints, type Publisher } from "./ledger/anchor.ts";
 import { keepsAll } from "./ledger/recording.ts";
@@ -29,11 +30,11 @@ export type WriterParts = {
   metrics: Metrics;
   publisher: Publisher;
   /** Told of what others that share the ledger change. */
-  heard: (epochs: Epochs, at: number) => void;
+  heard: (epochs: Epochs, at: number, skew: Micros) => void;
 };
 
 const hear = ({ log, metrics, publisher, heard }: WriterParts, news: WriterNews): void => {
-  if ("epochs" in news) heard(news.epochs, news.heardAt);
+  if ("epochs" in news) heard(news.epochs, news.heardAt, news.skew);
   if ("warning" in news) log.error({ warning: news.warning }, "the writer warns");
   if ("alert" in news) {
     metrics.alerted(news.type, news.severity);

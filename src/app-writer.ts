@@ -8,7 +8,7 @@ import type { Sink } from "./alert/sink.ts";
 import { errorText, type JudgingStart, startJudging, takePolicies } from "./app-judging.ts";
 import type { Epochs } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
-import { type Clock, systemClock } from "./kit/clock.ts";
+import { type Clock, type Micros, systemClock } from "./kit/clock.ts";
 import { uuidv7 } from "./kit/id.ts";
 import { Problem } from "./kit/problem.ts";
 import { serveCalls } from "./kit/thread.ts";
@@ -33,8 +33,8 @@ export type WriterNews =
   | { tripped: string }
   | { mismatch: string }
   | { checkpoint: string }
-  /** How often each shared part was changed, as of an instant of this machine. */
-  | { epochs: Epochs; heardAt: number };
+  /** How often each shared part was changed, as of an instant of this machine; and how far the database's clock is ahead of it. */
+  | { epochs: Epochs; heardAt: number; skew: Micros };
 
 const lapseIntervalMs = 500;
 

@@ -242,7 +242,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const kept = await openKept(config, telemetry, undoing);
     undo.push(() => telemetry.tracer?.close());
     const { writer, ledger, worlds, agents, entities, callers, freshness } = kept;
-    const clock = systemClock();
+    const clock = systemClock(() => kept.freshness?.skew() ?? 0);
     const loading: Loading = { errors: [] };
     const loadingParts = { config, calls: writer.calls, worlds, loading, log, metrics };
     const loader = await startLoading({ ...loadingParts, standing: await ledger.standing() });

@@ -5,14 +5,17 @@ export type Micros = number;
 
 export type Clock = () => Micros;
 
-/** A clock over `Date` and `performance`: finer than a millisecond, and no reading is below an earlier one. */
-export const systemClock = (): Clock => {
+/**
+ * A clock over `Date` and `performance`: finer than a millisecond, and no reading is below an earlier one. `skew` is how far the
+ * clock that counts is ahead of this machine's.
+ */
+export const systemClock = (skew: () => Micros = () => 0): Clock => {
   let last = 0;
   return () => {
     const wall = Math.floor((performance.timeOrigin + performance.now()) * 1000);
     // `performance` does not follow corrections of the wall clock; beyond a second apart, the wall clock is right.
     const drifted = Math.abs(wall - Date.now() * 1000) > 1_000_000;
-    last = Math.max(last, drifted ? Date.now() * 1000 : wall);
+    last = Math.max(last, (drifted ? Date.now() * 1000 : wall) + skew());
     return last;
   };
 };

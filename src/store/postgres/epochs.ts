@@ -4,6 +4,7 @@
  */
 import type { ClientBase } from "pg";
 import type { Epochs, SharedPart } from "../../decision/store.ts";
+import type { Micros } from "../../kit/clock.ts";
 import { readRows } from "./rows.ts";
 import type { Row, TableName } from "./tables.ts";
 import type { Change, WorkingSet } from "./working-set.ts";
@@ -66,3 +67,12 @@ export const readEpochs = async (client: Pick<ClientBase, "query">): Promise<Epo
 export const isStale = (known: Epochs | undefined, now: Epochs): boolean =>
   known !== undefined &&
   (["agents", "entities", "policies"] as const).some((part) => now[part] > known[part]);
+
+/** What the database's clock says. */
+export const readTime = async (client: Pick<ClientBase, "query">): Promise<Micros> => {
+  const [row] = await readRows<{ now: Micros }>(
+    client,
+    "select (extract(epoch from clock_timestamp()) * 1000000)::bigint as now",
+  );
+  return row!.now;
+};

@@ -25,7 +25,7 @@ import { type ActivationViews, activationViews, forgetLoads } from "./activation
 import { auditBalances } from "./audit.ts";
 import { type Commits, createCommits, unavailable, type Work } from "./commit.ts";
 import { createEntryViews, type EntryViews } from "./entries.ts";
-import { readEpochs } from "./epochs.ts";
+import { readEpochs, readTime } from "./epochs.ts";
 import { smallFigures } from "./figures.ts";
 import { headsDue } from "./heads.ts";
 import { createLead, type Lead } from "./lead.ts";
@@ -81,6 +81,8 @@ export type Ledger = Tree &
     lead: Lead["lead"];
     /** How often what processes hold in memory was changed. */
     epochs: () => Promise<Epochs>;
+    /** What the database's clock says: one clock decides for all processes which window a question falls into. */
+    time: () => Promise<Micros>;
     writable: Writable;
     /** What metrics show of it. */
     figures: (at: Micros) => Promise<LedgerFigures>;
@@ -171,6 +173,7 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
     streams: guardedAll(createStreams(pool)),
     lead: lead.lead,
     epochs: guarded(() => readEpochs(pool)),
+    time: guarded(() => readTime(pool)),
     writable: createWritable(pool),
     figures: guarded(createFigures(smallFigures(pool), books.now, accounts)),
     close: async () => {
