@@ -18,6 +18,7 @@ import { metadataCommand } from "./metadata.ts";
 import { policyCommand } from "./policy.ts";
 import { proxyCommand } from "./proxy.ts";
 import { serveCommand } from "./serve.ts";
+import { storeCommand } from "./store.ts";
 import { usageCommand } from "./usage.ts";
 
 /** The whole command, as the reference documents it. */
@@ -32,6 +33,7 @@ export const program = (): Command =>
     .addCommand(ledgerCommand())
     .addCommand(backupCommand())
     .addCommand(restoreCommand())
+    .addCommand(storeCommand())
     .addCommand(metadataCommand())
     .addCommand(callerCommand())
     .addCommand(agentCommand())

@@ -1,6 +1,7 @@
 /** Holds on the working set. */
 import { assert } from "../../kit/assert.ts";
 import type { Holds, KeptHold } from "../acts/holds.ts";
+import { fromJsonText, jsonText } from "./rows.ts";
 import type { WorkingSet } from "./working-set.ts";
 
 type HoldRow = {
@@ -28,8 +29,8 @@ const rowOf = (hold: KeptHold): HoldRow & Record<string, unknown> => {
     expires_at: hold.expiresAt,
     run: hold.run ?? null,
     agent: hold.dimensions.agent ?? null,
-    agents: JSON.stringify(hold.agents),
-    body: JSON.stringify(hold),
+    agents: jsonText(hold.agents),
+    body: jsonText(hold),
   };
 };
 
@@ -39,7 +40,7 @@ const idsOf = (rows: readonly HoldRow[]): string[] => rows.map(({ id }) => id);
 export const createHolds = (set: WorkingSet, lineage: (run: string) => string[]): Holds => {
   const find = (id: string): KeptHold | undefined => {
     const row = set.one<HoldRow>("hold", "hold", [id], (each) => each.id === id);
-    return row && (JSON.parse(row.body) as KeptHold);
+    return row && (fromJsonText(row.body) as KeptHold);
   };
   return {
     insert: (_index, hold) => set.put("hold", rowOf(hold)),
@@ -69,7 +70,7 @@ export const createHolds = (set: WorkingSet, lineage: (run: string) => string[])
       }
       return idsOf(
         set.rows<HoldRow>("hold", "holdsOfAgents", [names], ({ state, agents, agent }) => {
-          const named = [...(JSON.parse(agents) as string[]), ...(agent === null ? [] : [agent])];
+          const named = [...(fromJsonText(agents) as string[]), ...(agent === null ? [] : [agent])];
           return state === "open" && named.some((name) => names.includes(name));
         }),
       );

@@ -85,11 +85,12 @@ export const createLists = (pool: pg.Pool): Lists => ({
   delegations: async ({ delegator, delegate }) => {
     const all = await bodiesOf<Delegation>(
       pool,
-      `select body from delegation where $1::text is null or delegate = $1
-       order by (body::jsonb ->> 'at')::bigint desc, id collate "C" desc`,
+      "select body from delegation where $1::text is null or delegate = $1",
       [delegate ?? null],
     );
-    return all.filter((one) => delegator === undefined || one.delegator.id === delegator);
+    return all
+      .filter((one) => delegator === undefined || one.delegator.id === delegator)
+      .toSorted((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1));
   },
   agentsOfHold: (hold) => agentsOfHold(pool, hold),
   agentKeys: async (agent) => {

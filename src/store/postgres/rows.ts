@@ -11,6 +11,13 @@ const unpacked = (text: string): string => text.replaceAll(`${mark}a`, nul).repl
 const jsonOf = (value: unknown): string =>
   JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? packed(part) : part));
 
+/** A value as JSON that the database can look into: its JSON holds no U+0000 either, not even escaped. */
+export const jsonText: (value: unknown) => string = jsonOf;
+
+/** A value from such JSON. */
+export const fromJsonText = (text: string): unknown =>
+  JSON.parse(text, (_key, part: unknown) => (typeof part === "string" ? unpacked(part) : part));
+
 const rowOf = (row: Row): Row =>
   Object.fromEntries(
     Object.entries(row).map(([column, value]) => [
@@ -107,4 +114,18 @@ export const readRows = async <R extends Row>(
   const { rows } = await client.query<R>(statement, parameters.map(packedParameter));
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its columns are as they were, but for what text stands for
   return rows.map((row) => rowOf(row) as R);
+};
+
+/** Writes new rows of one table. */
+export const insertInto = async (
+  client: Pick<ClientBase, "query">,
+  table: string,
+  columns: Readonly<Record<string, Column>>,
+  rows: readonly Row[],
+): Promise<void> => {
+  const names = Object.keys(columns).join(", ");
+  await client.query(
+    `insert into ${table} (${names}) select ${names} from jsonb_to_recordset($1::jsonb) as t(${typed(columns)})`,
+    [jsonOf(rows)],
+  );
 };

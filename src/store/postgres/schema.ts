@@ -174,8 +174,7 @@ export const versionOf = async (client: Pick<Client, "query">): Promise<number> 
   return rows[0]?.version ?? 0;
 };
 
-/** The version that this service knows. */
-export const newestVersion: number = steps.length;
+const newestVersion: number = steps.length;
 
 /**
  * Brings the tables to the newest version. Where they are, nothing is changed: a role that owns no tables may serve then.

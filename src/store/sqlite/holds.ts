@@ -211,3 +211,8 @@ export const agentsOfHold = (db: Database): ((hold: string) => string[]) => {
     return names.map((name) => nameOf.get(name) ?? name);
   };
 };
+
+/** All holds, whatever became of them. */
+export function* keptHolds(db: Database): Generator<KeptHold> {
+  for (const row of db.prepare<[], Row>("select * from hold").iterate()) yield holdOf(row);
+}

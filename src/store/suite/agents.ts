@@ -75,6 +75,28 @@ export const testAgents = (backend: Backend): void => {
     }
   });
 
+  test("holds of an agent with whatever name don't stand in the way of stopping it, or another", async () => {
+    const world = await createWorld(backend, [budgetOf("all-usd", { per: [] })]);
+    try {
+      const asker = await world.asker();
+      const odd = "le\u0000\u0001af";
+      expect((await asker.ask({ ...usd(40), values: { agent: [odd] } })).decision).toBe(true);
+      expect((await asker.ask(usd(40))).decision).toBe(true);
+      await stop(asker, { holds: "release" });
+      const named = { ...leaf, id: odd };
+      await stop(asker, {
+        holds: "release",
+        target: { kind: "agent", value: odd },
+        agents: [named],
+        ...{ id: uuidv7(world.now + 1) },
+      });
+      expect((await asker.ask({ ...usd(100), values: { agent: ["other"] } })).decision).toBe(true);
+      expect(await asker.store.auditBalances()).toEqual([]);
+    } finally {
+      await world.end();
+    }
+  });
+
   test("who is revoked stays so, whatever is said afterwards", async () => {
     const world = await createWorld(backend, [budgetOf("agent-usd")]);
     try {
