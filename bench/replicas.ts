@@ -27,7 +27,7 @@ const variants = [0, 1, 2, 4] as const;
 const nameOf = (replicas: number): string =>
   replicas === 0 ? "SQLite" : `PostgreSQL, ${replicas} service${replicas === 1 ? "" : "s"}`;
 const spreads: readonly Spread[] = ["hot", "spread"];
-const callerCounts = [16, 64, 256];
+const callerCounts = [16, 64];
 const warmUpSeconds = 3;
 
 type Fleet = { servers: ServerProcess[]; stop: () => Promise<void> };

@@ -34,12 +34,13 @@ export const migrateStore = async (config: Config): Promise<number> => {
 
 const opened = (config: Config): Promise<Ledger> => {
   const { data, engine, ledger } = config;
+  const url = urlOf(config);
   if (!existsSync(signerFile(data)))
     throw new Problem("not_found", `there are no keys of the ledger in \`${data}\``);
   const bound = { judge: refuseToDecide, admit: refuseToDecide, engine };
   const known = knownCheckpoints(data, ledger.anchor);
   const tree = { keys: readLedgerKeys(data), known, at: systemClock()() };
-  return openLedger(urlOf(config), bound, { tree });
+  return openLedger(url, bound, { tree });
 };
 
 /** What was found; without faults all is well. */

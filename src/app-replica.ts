@@ -10,6 +10,7 @@ import type { WriterNews } from "./app-writer.ts";
 import { assert } from "./kit/assert.ts";
 import { type Clock, type Micros, systemClock } from "./kit/clock.ts";
 import { uuidv7 } from "./kit/id.ts";
+import { Problem } from "./kit/problem.ts";
 import { serveCalls } from "./kit/thread.ts";
 import { readLedgerKeys } from "./ledger/key-file.ts";
 import { startEars } from "./store/postgres/ears.ts";
@@ -40,7 +41,8 @@ const every = (intervalMs: number, what: string, news: News, work: () => Promise
       await work();
       failed = "";
     } catch (error) {
-      const why = errorText(error);
+      // What a caller is told hides the cause: whoever operates needs it.
+      const why = errorText(error instanceof Problem ? (error.cause ?? error) : error);
       if (why !== failed) news({ warning: `${what}: ${why}` });
       failed = why;
     } finally {

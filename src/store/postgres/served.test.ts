@@ -1,10 +1,13 @@
 /** Several services on one PostgreSQL ledger: what one changes is in force in the others, and none decides on what is outdated. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import {
   post,
+  repository,
   startTestService,
   tempDir,
   type TestOptions,
@@ -235,4 +238,85 @@ test("who can't hear of changes says so, and after a while decides nothing; both
   } finally {
     await fleet.end();
   }
+});
+
+/** Runs the command beside the services of this process, which must go on meanwhile. */
+const remit = async (
+  dir: string,
+  url: string,
+  ...words: string[]
+): Promise<{ status: number; text: string }> => {
+  const child = spawn(process.execPath, [join(repository, "dist/cli/main.js"), ...words], {
+    cwd: dir,
+    env: { REMIT_STORE: url },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let text = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const [status] = (await once(child, "close")) as [number];
+  return { status, text };
+};
+
+test(
+  "a ledger's file is taken along by the command, checked, and served from there on",
+  { timeout: 60_000 },
+  async () => {
+    const fleet = await createFleet();
+    try {
+      const before = await fleet.add({ settings: {} });
+      fleet.services.length = 0;
+      const { dir } = before;
+      for (let n = 0; n < 3; n++) expect(await decide(before)).toBe(true);
+      expect(await remit(dir, fleet.url, "store", "copy")).toMatchObject({
+        status: 1,
+        text: expect.stringContaining("held by") as string,
+      });
+      await before.close();
+      expect((await remit(dir, fleet.url, "store", "migrate")).text).toBe("the tables are of version 1\n");
+      const copied = await remit(dir, fleet.url, "store", "copy");
+      expect([copied.status, copied.text]).toEqual([
+        0,
+        expect.stringMatching(/^copied and verified: \d+ entries$/m),
+      ]);
+      expect(await remit(dir, fleet.url, "store", "copy")).toMatchObject({
+        status: 1,
+        text: expect.stringContaining("a ledger in the database already") as string,
+      });
+      const after = await startTestService({ dir, settings: { store: fleet.url } });
+      fleet.services.push(after);
+      expect(await decide(after)).toBe(true);
+      const listed = await send(after, "GET", "/v1/ledger/entries?kind=decision");
+      expect(((await listed.json()) as { entries: unknown[] }).entries).toHaveLength(4);
+      expect(await remit(dir, fleet.url, "store", "check")).toMatchObject({
+        status: 0,
+        text: expect.stringMatching(/^verified: \d+ entries$/m) as string,
+      });
+      expect((await remit(dir, fleet.url, "ledger", "list", "--kind", "decision")).status).toBe(0);
+      expect((await remit(dir, fleet.url, "ledger", "verify")).text).toContain("--server");
+      expect((await remit(dir, fleet.url, "backup", "b")).text).toContain("the database's own tools");
+      const erase = { subject: { type: "User", id: "ann" }, reason: "asked for" };
+      await expect(send(after, "POST", "/v1/ledger/erase", erase)).rejects.toThrow("409");
+    } finally {
+      await fleet.end();
+    }
+  },
+);
+
+test("what is asked of a service is refused clearly where none runs", async () => {
+  const dir = tempDir();
+  const url = "postgres://nobody@127.0.0.1:1/none";
+  for (const words of [
+    ["ledger", "list"],
+    ["policy", "status"],
+    ["caller", "list"],
+  ])
+    expect(await remit(dir, url, ...words)).toMatchObject({
+      status: 1,
+      text: expect.stringContaining("the ledger is in PostgreSQL") as string,
+    });
+  expect((await remit(dir, url, "store", "migrate")).text).toContain("the database can't be used");
+  expect((await remit(dir, "sqlite", "store", "check")).text).toContain(
+    "must be the URL of a PostgreSQL database",
+  );
 });
