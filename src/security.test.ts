@@ -25,6 +25,7 @@ const hasTest = (path: string, title: string): boolean => {
 test("every trust boundary is guarded by tests", () => {
   expect(boundaries.map(([name]) => name)).toEqual([
     "Caller and service",
+    "Service and database",
     "Agent and caller",
     "Policy author and service",
     "Operator and data directory",
