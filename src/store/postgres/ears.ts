@@ -12,10 +12,6 @@ export const startEars = (url: string, changed: () => void): Ears => {
   let client: Client | undefined;
   let ended = false;
   let timer: NodeJS.Timeout | undefined;
-  const again = (): void => {
-    client = undefined;
-    if (!ended) timer = setTimeout(() => void listen(), againMs).unref();
-  };
   const listen = async (): Promise<void> => {
     const own = new Client({
       connectionString: url,
@@ -24,6 +20,13 @@ export const startEars = (url: string, changed: () => void): Ears => {
       keepAlive: true,
     });
     client = own;
+    let over = false;
+    // A connection that never was one doesn't end either.
+    const again = (): void => {
+      if (over) return;
+      over = true;
+      if (!ended) timer = setTimeout(() => void listen(), againMs).unref();
+    };
     own.on("error", () => undefined);
     own.once("end", again);
     own.on("notification", changed);
@@ -33,6 +36,7 @@ export const startEars = (url: string, changed: () => void): Ears => {
       changed();
     } catch {
       await own.end().catch(() => undefined);
+      again();
     }
   };
   void listen();

@@ -27,8 +27,11 @@ export const createLead = (url: string): Lead => {
       query_timeout: 5000,
       keepAlive: true,
     });
-    own.on("error", drop);
-    own.once("end", drop);
+    const dropOwn = (): void => {
+      if (client === own) drop();
+    };
+    own.on("error", dropOwn);
+    own.once("end", dropOwn);
     await own.connect();
     return (client = own);
   };
