@@ -24,7 +24,7 @@ const startLedStreams = (
   lead: () => Promise<boolean>,
 ): Streams => {
   let streams: Streams | undefined;
-  let asking: Promise<void> = Promise.resolve();
+  let asking: Promise<void> | undefined;
   const ask = async (): Promise<void> => {
     const leads = await lead().catch(() => false);
     if (leads && !streams) streams = startStreams(config, ledger, log);
@@ -33,7 +33,12 @@ const startLedStreams = (
     streams = undefined;
     await led.stop(0);
   };
-  const timer = setInterval(() => void (asking = asking.then(ask)), leadMs).unref();
+  // Who is away for long isn't asked again before it has answered.
+  const timer = setInterval(() => {
+    asking ??= ask()
+      .catch((error: unknown) => log.error({ err: error }, "streams of entries"))
+      .finally(() => (asking = undefined));
+  }, leadMs).unref();
   return {
     checks: async () => (await streams?.checks()) ?? {},
     stop: async (graceMs) => {

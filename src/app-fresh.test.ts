@@ -1,7 +1,7 @@
 /** What is held in memory follows what others change, and nothing is decided where that can't be heard of. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createFreshness } from "./app-fresh.ts";
-import type { DecisionStore, Epochs, SharedPart } from "./decision/store.ts";
+import type { DecisionStore, Epochs, SharedPart, TrialStore } from "./decision/store.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"] }));
 afterEach(() => void vi.useRealTimers());
@@ -63,12 +63,15 @@ test("who asks for what is new while it is being read gets what was read afterwa
 });
 
 const asked = { at: 0, facts: [] };
-const deciding: DecisionStore = { decide: async () => [] };
+const deciding: DecisionStore & Pick<TrialStore, "tryOut"> = {
+  decide: async () => [],
+  tryOut: async () => [],
+};
 
 test("who hears nothing says so, and after a while decides nothing, until it hears again", async () => {
   const { freshness, shared, hear } = watching();
   freshness.start(shared, none);
-  const { decide } = freshness.guarded(deciding);
+  const { decide, tryOut } = freshness.guarded(deciding);
   expect(freshness.check().status).toBe("ok");
   vi.setSystemTime(Date.now() + 2500);
   expect(freshness.check().status).toBe("stale");
@@ -76,6 +79,7 @@ test("who hears nothing says so, and after a while decides nothing, until it hea
   vi.setSystemTime(Date.now() + 1000);
   expect(freshness.check().status).toBe("failed");
   await expect(decide(asked)).rejects.toMatchObject({ code: "ledger_unavailable" });
+  await expect(tryOut([])).rejects.toMatchObject({ code: "ledger_unavailable" });
   hear(none);
   expect(await decide(asked)).toEqual([]);
 });

@@ -3,7 +3,7 @@
  * the moment that the database tells of it; and whoever can't hear of it for too long doesn't decide any more.
  */
 import type { AgentDirectory } from "./agent/directory.ts";
-import type { DecisionStore, Epochs, SharedPart } from "./decision/store.ts";
+import type { DecisionStore, Epochs, SharedPart, TrialStore } from "./decision/store.ts";
 import type { Loader } from "./decision/loader.ts";
 import type { Worlds } from "./decision/worlds.ts";
 import type { EntityDirectory } from "./entity/directory.ts";
@@ -23,6 +23,8 @@ export type Shared = {
   loader: Pick<Loader, "adopt">;
 };
 
+type Guarded = DecisionStore & Pick<TrialStore, "tryOut">;
+
 export type Freshness = {
   /** What the writer heard, and when; and how far the database's clock is ahead. */
   heard: (epochs: Epochs, at: number, skew: Micros) => void;
@@ -34,8 +36,8 @@ export type Freshness = {
   refresh: () => Promise<void>;
   /** What `/readyz` says. */
   check: () => Check;
-  /** A ledger that nothing is decided with where changes can't be heard of. */
-  guarded: <T extends DecisionStore>(ledger: T) => T;
+  /** A ledger that nothing is decided with, or tried, where changes can't be heard of. */
+  guarded: <T extends Guarded>(ledger: T) => T;
 };
 
 export type FreshnessParts = {
@@ -45,6 +47,14 @@ export type FreshnessParts = {
   staleMsMax: number;
   log: Pick<Logger, "error">;
 };
+
+const refused = (): Promise<never> =>
+  Promise.reject(
+    new Problem(
+      "ledger_unavailable",
+      "changes by other services can't be heard of: nothing is decided on what may be outdated",
+    ),
+  );
 
 /** How long nothing may be heard before somebody should look. */
 const quietMs = 2000;
@@ -86,6 +96,7 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
   let known: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
   let heardAt = Date.now();
   let behind = false;
+  let failed = "";
   let ahead = 0;
   const reload: Record<SharedPart, (held: Shared) => Promise<void>> = {
     agents: ({ agents }) => agents.refresh(),
@@ -100,6 +111,7 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
     known = epochs;
     worlds.keepEpochs(epochs);
     behind = false;
+    failed = "";
   };
   const refresh = oneAtATime(async () => {
     if (shared) await take(shared);
@@ -114,7 +126,9 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
       refresh().catch((error: unknown) => {
         // What was heard of and isn't in force counts as not heard.
         behind = true;
-        log.error({ err: error }, "what others changed can't be taken over yet");
+        const why = error instanceof Error ? error.message : String(error);
+        if (why !== failed) log.error({ err: error }, "what others changed can't be taken over yet");
+        failed = why;
       });
     },
     start: (held, epochs) => {
@@ -131,15 +145,8 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
     },
     guarded: (ledgerOf) => ({
       ...ledgerOf,
-      decide: (act) =>
-        isDeaf()
-          ? Promise.reject(
-              new Problem(
-                "ledger_unavailable",
-                "changes by other services can't be heard of: nothing is decided on what may be outdated",
-              ),
-            )
-          : ledgerOf.decide(act),
+      decide: (act) => (isDeaf() ? refused() : ledgerOf.decide(act)),
+      tryOut: (facts) => (isDeaf() ? refused() : ledgerOf.tryOut(facts)),
     }),
   };
 };

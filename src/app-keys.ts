@@ -8,11 +8,17 @@ import { knownCheckpoints } from "./ledger/anchor.ts";
 import { type LedgerKeys, readLedgerKeys, writeLedgerKeys } from "./ledger/key-file.ts";
 import type { LedgerKeyCommand } from "./ledger/store.ts";
 import { newSignerKey } from "./ledger/note.ts";
+import type { Done } from "./store/acts/perform.ts";
 import { openLedger } from "./store/sqlite/ledger.ts";
 import { lockData } from "./store/sqlite/lock.ts";
 
 const refuse = (): never => {
   throw new Problem("not_ready", "nothing is decided while the ledger's keys change");
+};
+
+/** What wasn't logged isn't made. @throws Problem as it was refused */
+const assertDone = (done: Done | undefined): void => {
+  if (done && "problem" in done) throw new Problem(done.problem.code, done.problem.detail);
 };
 
 type Logged = (command: LedgerKeyCommand, at: Micros) => Promise<void>;
@@ -29,7 +35,7 @@ const loggedIn = async (
     const ledger = openLedger(ledgerFile(data), bound, { tree });
     return async (command, now) => {
       try {
-        ledger.commit([{ kind: "ledger_key", command }]);
+        assertDone(ledger.commit([{ kind: "ledger_key", command }])[0]);
         ledger.checkpoint(now);
       } finally {
         ledger.close();
@@ -40,7 +46,7 @@ const loggedIn = async (
   const ledger = await openShared(store, bound, { tree });
   return async (command, now) => {
     try {
-      await ledger.perform({ kind: "ledger_key", command });
+      assertDone(await ledger.perform({ kind: "ledger_key", command }));
       await ledger.checkpoint(now);
     } finally {
       await ledger.close();

@@ -239,7 +239,10 @@ const follow = async (loading: Loading, command: ActivationCommand): Promise<voi
   loading.seen = "errors" in sourced ? "" : sourced.files.signature;
 };
 
-/** Takes over what another process put in force, or let go of. What each reads from its own folders is its own affair. */
+/**
+ * Takes over what another process put in force, or let go of. What each reads from its own folders is its own affair.
+ * @throws Problem `conflict` where it can't be: then nothing may be decided on what was in force before
+ */
 const adopt = async (loading: Loading, { last, pinned }: Standing): Promise<void> => {
   const now = loading.held?.inForce;
   if (pinned ? now?.pinned && now.bundle === last?.digest : !now?.pinned) return;
@@ -247,13 +250,10 @@ const adopt = async (loading: Loading, { last, pinned }: Standing): Promise<void
     pinned && last ? { files: filesOf(last.files) } : await loading.source.read(loading.sequence);
   const errors = "errors" in sourced ? sourced.errors : await take(loading, sourced, pinned);
   if (errors.length > 0)
-    loading.tell({
-      kind: "errors",
-      errors: errors.map((error) => ({
-        ...error,
-        message: `what another service put in force can't be taken over: ${error.message}`,
-      })),
-    });
+    throw new Problem(
+      "conflict",
+      `what another service put in force can't be taken over:\n${textOf(errors)}`,
+    );
   // What the folders hold is a candidate from now on, or again.
   loading.seen = "";
 };

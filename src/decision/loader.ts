@@ -72,7 +72,7 @@ export type Loader = {
   activate: (files: BundleFiles, command: ActivationCommand) => Promise<void>;
   /** Follows the folders again. @throws Problem `conflict` with every fault of theirs */
   follow: (command: ActivationCommand) => Promise<void>;
-  /** Takes over what another process promoted, went back to, or let go of. */
+  /** Takes over what another process promoted, went back to, or let go of. @throws Problem `conflict` with every fault */
   adopt: (standing: Standing) => Promise<void>;
   /**
    * Has the judge hold other policies as well: `files` in the place of the policies in force, or of everything.

@@ -10,8 +10,15 @@ type Failure = { problem?: { code: ProblemCode; detail: string; field?: string }
 type Answer = { n: number; ok: true; value: unknown } | { n: number; ok: false; failure: Failure };
 type Request = { n: number; verb: string; value: unknown };
 
+/** What an error says, and what it came from: whoever operates needs the latter, and no caller gets to see either. */
+const storyOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error);
+  const own = error.stack ?? error.message;
+  return error.cause === undefined ? own : `${own}\ncaused by ${storyOf(error.cause)}`;
+};
+
 const failureOf = (error: unknown): Failure => {
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const message = storyOf(error);
   if (!(error instanceof Problem)) return { message };
   const { code, detail, field } = error;
   return { message, problem: field === undefined ? { code, detail } : { code, detail, field } };
@@ -19,7 +26,7 @@ const failureOf = (error: unknown): Failure => {
 
 const errorOf = ({ problem, message }: Failure): Error =>
   problem
-    ? new Problem(problem.code, problem.detail, { field: problem.field, cause: message })
+    ? new Problem(problem.code, problem.detail, { field: problem.field, cause: new Error(message) })
     : new Error(message);
 
 /** Answers the calls that arrive at `port`. A handler's `Problem` arrives at the caller as a `Problem`. */

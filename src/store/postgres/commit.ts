@@ -40,13 +40,15 @@ type Query = Pick<pg.ClientBase, "query">;
 
 type Worked<T> = { value: T; set: WorkingSet; warnings: string[]; fetched: Fetched };
 
-/** What could not be done, in the words of callers. */
-export const unavailable = (cause: unknown): Problem =>
-  cause instanceof Problem
-    ? cause
-    : new Problem("ledger_unavailable", "the decision could not be recorded, so nothing was answered", {
-        cause,
-      });
+const failedTo =
+  (detail: string) =>
+  (cause: unknown): Problem =>
+    cause instanceof Problem ? cause : new Problem("ledger_unavailable", detail, { cause });
+
+const unavailable = failedTo("the decision could not be recorded, so nothing was answered");
+
+/** What could not be read, in the words of callers. */
+export const unreadable: (cause: unknown) => Problem = failedTo("the ledger can't be read");
 
 /** Whether the database refused what was written, so that one act of several may be at fault. */
 export const isRefusal = (error: unknown): boolean => {
@@ -122,7 +124,7 @@ export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOption
         for (const warning of warnings) warn(warning);
         return value;
       } catch (error) {
-        throw unavailable(error);
+        throw unreadable(error);
       }
     },
   };

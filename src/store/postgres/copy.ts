@@ -1,4 +1,5 @@
 /** Takes a whole ledger of another store in, in one transaction: all of it, or nothing. */
+import { assert } from "../../kit/assert.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Dump, DumpedRow } from "../acts/dump.ts";
 import { openPool, transaction } from "./open.ts";
@@ -64,7 +65,8 @@ export const copyInto = async (
       let batch: { table: string; rows: Row[] } = { table: "", rows: [] };
       const flush = async (): Promise<void> => {
         const columns = columnsOf(batch.table);
-        if (columns) await insertInto(client, batch.table, columns, batch.rows);
+        assert(columns, `rows of \`${batch.table}\` have no place here`);
+        await insertInto(client, batch.table, columns, batch.rows);
         done += batch.rows.length;
         progress(done);
       };

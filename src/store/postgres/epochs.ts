@@ -63,10 +63,13 @@ export const epochsIn = (set: WorkingSet): Epochs => {
 export const readEpochs = async (client: Pick<ClientBase, "query">): Promise<Epochs> =>
   epochsOf(await readRows(client, "select part, n from epoch"));
 
-/** Whether what questions are judged on was changed since it was known. Who may ask is no part of the judgement. */
+/**
+ * Whether what questions are judged on isn't what was known: changed since, or of a database that lost changes when another
+ * took over. Who may ask is no part of the judgement.
+ */
 export const isStale = (known: Epochs | undefined, now: Epochs): boolean =>
   known !== undefined &&
-  (["agents", "entities", "policies"] as const).some((part) => now[part] > known[part]);
+  (["agents", "entities", "policies"] as const).some((part) => now[part] !== known[part]);
 
 /** What the database's clock says. */
 export const readTime = async (client: Pick<ClientBase, "query">): Promise<Micros> => {

@@ -23,7 +23,7 @@ import { replyKeptMicros } from "../acts/replies.ts";
 import { type AccountViews, createAccountViews } from "./account-views.ts";
 import { type ActivationViews, activationViews, forgetLoads } from "./activations.ts";
 import { auditBalances } from "./audit.ts";
-import { type Commits, createCommits, unavailable, type Work } from "./commit.ts";
+import { type Commits, createCommits, unreadable, type Work } from "./commit.ts";
 import { createEntryViews, type EntryViews } from "./entries.ts";
 import { readEpochs, readTime } from "./epochs.ts";
 import { smallFigures } from "./figures.ts";
@@ -123,7 +123,7 @@ const guarded =
     try {
       return await read(...given);
     } catch (error) {
-      throw unavailable(error);
+      throw unreadable(error);
     }
   };
 

@@ -5,6 +5,10 @@ import { type Server, startServer } from "../../../conformance-tests/postgres.ts
 import { startEars } from "./ears.ts";
 import { channel } from "./epochs.ts";
 import { createLead } from "./lead.ts";
+import { openLedger } from "./ledger.ts";
+import { admit } from "../../decision/judge.ts";
+import { newSignerKey } from "../../ledger/note.ts";
+import { factsOf, judge, morning, noPrices } from "../suite/questions.ts";
 
 let server: Server;
 let url: string;
@@ -57,4 +61,72 @@ test("one of several leads, and another once it is gone", async () => {
     await one.close();
     await two.close();
   }
+});
+
+const signer = newSignerKey("together.example");
+const tree = {
+  keys: { origin: "together.example", signers: [signer], verifiers: [signer.verifier] },
+  known: [],
+  at: morning,
+};
+const bound = { judge, admit, engine: "reference" };
+
+test("a question that was prepared before a change isn't decided, also where both are in one commit", async () => {
+  const ledger = await openLedger(url, bound, { tree });
+  try {
+    const known = await ledger.epochs();
+    const facts = (): string[] => [JSON.stringify(factsOf([], noPrices, morning, { metered: false }))];
+    const decide = (now: typeof known) =>
+      ledger.perform({ kind: "decide", act: { at: morning, facts: facts(), known: now } });
+    const entity = { uid: { type: "Doc", id: "d" }, personal: false, body: "{}" };
+    const command = { id: "e", at: morning, caller: "t", verb: "put" as const, changes: [entity] };
+    const [before, , after] = await Promise.all([
+      decide(known),
+      ledger.perform({ kind: "entity", command }),
+      decide(known),
+    ]);
+    expect(before).toMatchObject({ value: [{ verdict: { decision: true } }] });
+    expect(after).toEqual({ value: "stale" });
+    const now = await ledger.epochs();
+    expect(now).toEqual({ ...known, entities: 1 });
+    expect(await decide(now)).toMatchObject({ value: [{ verdict: { decision: true } }] });
+    // A database that lost changes when another took over knows of fewer.
+    expect(await decide({ ...now, agents: 5 })).toEqual({ value: "stale" });
+    expect((await ledger.entries({ order: "asc", limit: 9 })).entries).toHaveLength(3);
+  } finally {
+    await ledger.close();
+  }
+});
+
+test("changes that were prepared on what others have changed since are not made", async () => {
+  const ledger = await openLedger(url, bound, { tree });
+  try {
+    const change = (id: string, before: string) =>
+      ledger.perform({
+        kind: "entity",
+        command: {
+          id,
+          at: morning,
+          caller: "t",
+          verb: "put",
+          before,
+          changes: [{ uid: { type: "Doc", id }, personal: false, body: "{}" }],
+        },
+      });
+    const first = await change("a", "");
+    expect(first).toMatchObject({ value: expect.any(String) as string });
+    expect(await change("b", "")).toEqual({ value: undefined });
+    expect((await ledger.keptEntities()).entities).toHaveLength(1);
+  } finally {
+    await ledger.close();
+  }
+});
+
+test("tables of a later version are left alone", async () => {
+  await (await openLedger(url, bound, { tree })).close();
+  await other.query("update schema_version set version = 99");
+  await expect(openLedger(url, bound, { tree })).rejects.toMatchObject({
+    code: "not_ready",
+    message: expect.stringContaining("upgrade the service") as string,
+  });
 });

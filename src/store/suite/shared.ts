@@ -1,6 +1,7 @@
 /** What a store that several processes share must do: they are one ledger. */
 import { expect, test } from "vitest";
-import { type Ask, budgetOf } from "./questions.ts";
+import type { Sink } from "../../alert/sink.ts";
+import { type Ask, budgetOf, minute } from "./questions.ts";
 import { type Asker, type Backend, createWorld, valueOf, type World } from "./store.ts";
 
 const usd = (amount: number): Ask => ({ amounts: { usd_micros: amount } });
@@ -76,6 +77,31 @@ export const testSharing = (backend: Backend): void => {
       await Promise.all([asking(), stopping()]);
       late.push((await other.ask(usd(1))).decision);
       expect(late).not.toContain(true);
+    } finally {
+      await world.end();
+    }
+  });
+
+  test("what one has taken to deliver isn't another's until its time is over, and no cursor goes back", async () => {
+    const sink: Sink = {
+      name: "pager",
+      url: "https://pager.example",
+      format: "webhook",
+      allowPrivate: false,
+      types: ["budget.threshold"],
+    };
+    const world = await createWorld(backend, [budgetOf("agent-usd", { alerts: [50] })], [sink]);
+    try {
+      const [one, other] = (await askers(world, 2)) as [Asker, Asker];
+      await one.settle((await one.ask(usd(60))).hold, { usd_micros: 60 });
+      const due = (asker: Asker, now: number) => asker.store.dueAlerts({ sink: "pager", now, limit: 10 });
+      const taken = await Promise.all([due(one, world.now), due(other, world.now)]);
+      expect(taken.flat()).toHaveLength(1);
+      expect(await due(other, world.now + minute / 2)).toEqual([]);
+      expect(await due(other, world.now + minute)).toHaveLength(1);
+      await one.store.moveStreamCursor("siem", 5);
+      await other.store.moveStreamCursor("siem", 3);
+      expect(await one.store.streamCursor("siem")).toBe(5);
     } finally {
       await world.end();
     }
