@@ -3,7 +3,9 @@
  * one act; and how policy sets get there.
  */
 import type { MessagePort } from "node:worker_threads";
+import type { Alert } from "./alert/alert.ts";
 import { startEngine } from "./app-engine.ts";
+import type { WriterNews } from "./app-writer.ts";
 import type { Budget } from "./budget/budget.ts";
 import { admit, createHolds, createJudge } from "./decision/judge.ts";
 import type { FromJudge, ToJudge } from "./decision/loader.ts";
@@ -23,6 +25,22 @@ import type { Stopwatch } from "./store/acts/threaded.ts";
 
 /** What an error says. */
 export const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** What a thread that judges tells on its own. */
+export type Voices = {
+  news: (news: WriterNews) => void;
+  warn: (warning: string) => void;
+  tell: (alert: Alert) => void;
+};
+
+export const voicesOf = (port: MessagePort): Voices => {
+  const news: Voices["news"] = (told) => port.postMessage(told);
+  return {
+    news,
+    warn: (warning) => news({ warning }),
+    tell: ({ title, text, type, severity }) => news({ alert: `${title}: ${text}`, type, severity }),
+  };
+};
 
 /** Where policy sets are kept before they decide, and what of questions isn't kept at all. */
 export type Keeping = {

@@ -3,9 +3,8 @@
  * with SQLite; and it hears what the others change.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import type { Alert } from "./alert/alert.ts";
 import type { Sink } from "./alert/sink.ts";
-import { errorText, type JudgingStart, startJudging, takePolicies } from "./app-judging.ts";
+import { errorText, type JudgingStart, startJudging, takePolicies, voicesOf } from "./app-judging.ts";
 import type { WriterNews } from "./app-writer.ts";
 import { assert } from "./kit/assert.ts";
 import { type Clock, type Micros, systemClock } from "./kit/clock.ts";
@@ -145,10 +144,7 @@ const start = async (given: ReplicaStart): Promise<void> => {
   const port = parentPort;
   const opened: { skew?: ReturnType<typeof createSkew> } = {};
   const clock = systemClock(() => opened.skew?.now() ?? 0);
-  const news: News = (told) => port.postMessage(told);
-  const warn = (warning: string): void => news({ warning });
-  const tell = ({ title, text, type, severity }: Alert): void =>
-    news({ alert: `${title}: ${text}`, type, severity });
+  const { news, warn, tell } = voicesOf(port);
   const { bound, stopwatch, conditions, selfTest } = startJudging(given, clock, {
     onTripped: (tripped) => news({ tripped }),
     onTrip: (trip) => {

@@ -3,9 +3,8 @@
  * neither a slow disk nor a heavy policy holds up the thread that talks HTTP.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import type { Alert } from "./alert/alert.ts";
 import type { Sink } from "./alert/sink.ts";
-import { errorText, type JudgingStart, startJudging, takePolicies } from "./app-judging.ts";
+import { errorText, type JudgingStart, startJudging, takePolicies, voicesOf } from "./app-judging.ts";
 import type { Epochs } from "./decision/store.ts";
 import { assert } from "./kit/assert.ts";
 import { type Clock, type Micros, systemClock } from "./kit/clock.ts";
@@ -116,10 +115,7 @@ const start = (given: WriterStart): void => {
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
   const clock = systemClock();
-  const news = (told: WriterNews): void => port.postMessage(told);
-  const warn = (warning: string): void => news({ warning });
-  const tell = ({ title, text, type, severity }: Alert): void =>
-    news({ alert: `${title}: ${text}`, type, severity });
+  const { news, warn, tell } = voicesOf(port);
   const { bound, stopwatch, conditions, selfTest } = startJudging(given, clock, {
     onTripped: (tripped) => news({ tripped }),
     onTrip: (trip) => {

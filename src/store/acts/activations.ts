@@ -1,15 +1,13 @@
 /** Files come into force: kept whole, so that one can go back to them, with an entry for each change. */
 import type { Budget } from "../../budget/budget.ts";
-import { actRecord } from "../../decision/record.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { uuidv7 } from "../../kit/id.ts";
-import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
-import type { EntryKind } from "../../ledger/entry-kinds.ts";
 import type { Activated, Activation, ActivationVerb } from "../../policy/store.ts";
 import { type BookFault, keepBook } from "./book.ts";
 import { type ContentsChange, type ContentsRows, keepFirst, takeContents } from "./contents.ts";
 import type { Desk } from "./desk.ts";
+import { appendNote } from "./notes.ts";
 
 type Before = { bundle: string; policySet: string; sequence: number | null };
 
@@ -36,30 +34,14 @@ const appendEntries = (
   { bundle, policySet }: Activated,
   { before, change }: { before: Before | undefined; change: ContentsChange },
 ): void => {
-  const append = (entry: { id: string; kind: EntryKind; facts: JsonObject; detail: JsonObject }): number =>
-    desk.append.entry({
-      id: entry.id,
-      at,
-      kind: entry.kind,
-      record: (names, detail) =>
-        actRecord(names, {
-          kind: entry.kind,
-          id: entry.id,
-          at,
-          caller,
-          detail,
-          moves: [],
-          facts: entry.facts,
-        }),
-      body: JSON.stringify(entry.detail),
-      agents: [],
-    });
   const { now, differs, changeOf } = change;
   const was = before ? { from_bundle: before.bundle, from_policy_set: before.policySet } : {};
   const policies = differs.includes("policies") ? { policies: changeOf("policies") } : {};
-  append({
+  appendNote(desk, {
     id,
-    kind: `policy.${verb}`,
+    at,
+    caller,
+    note: `policy.${verb}`,
     facts: {
       bundle: bundle.digest,
       policy_set: policySet.digest,
@@ -73,9 +55,11 @@ const appendEntries = (
   for (const part of ["budgets", "prices"] as const) {
     const from = change.before[part];
     if (from === undefined || !differs.includes(part)) continue;
-    append({
+    appendNote(desk, {
       id: uuidv7(at),
-      kind: bookKinds[part],
+      at,
+      caller,
+      note: bookKinds[part],
       facts: { activation: id, digest: now[part], from_digest: from, ...changeOf(part) },
       detail: {},
     });

@@ -1,11 +1,11 @@
 /** Callers that are added at run time. A name and a key are used once: what was revoked never comes back. */
-import { actRecord } from "../../decision/record.ts";
 import type { Caller } from "../../identity/caller.ts";
 import type { CallerCommand } from "../../identity/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import type { JsonObject } from "../../kit/json.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Desk } from "./desk.ts";
+import { appendNote } from "./notes.ts";
 
 export type KeptCaller = Caller & { addedAt: string; revokedAt?: string };
 
@@ -33,25 +33,10 @@ const restOf = ({
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its other members are JSON
   JSON.parse(JSON.stringify(rest)) as JsonObject;
 
-const append = (
-  desk: Desk,
-  { id, at, caller }: CallerCommand,
-  { kind, facts, detail }: { kind: "caller.add" | "caller.revoke"; facts: JsonObject; detail: JsonObject },
-): void => {
-  desk.append.entry({
-    id,
-    at,
-    kind,
-    record: (names, commitment) =>
-      actRecord(names, { kind, id, at, caller, detail: commitment, moves: [], facts }),
-    body: JSON.stringify(detail),
-    agents: [],
-  });
-};
-
 /** Adds or revokes a caller, with its entry; to revoke what is revoked changes nothing and is no entry. */
 export const changeCaller = (desk: Desk, command: CallerCommand): void => {
   const rows = desk.callers;
+  const who = { id: command.id, at: command.at, caller: command.caller };
   if (command.verb === "add") {
     const { added, at } = command;
     if (rows.named(added.name))
@@ -60,7 +45,7 @@ export const changeCaller = (desk: Desk, command: CallerCommand): void => {
       throw new Problem("conflict", "the key is, or was, another caller's", { field: "key_hash" });
     rows.insert(added, at);
     const facts = { name: added.name, authenticates_by: meansOf(added), scopes: added.scopes };
-    append(desk, command, { kind: "caller.add", facts, detail: restOf(added) });
+    appendNote(desk, { ...who, note: "caller.add", facts, detail: restOf(added) });
     return;
   }
   const { name, at } = command;
@@ -68,5 +53,5 @@ export const changeCaller = (desk: Desk, command: CallerCommand): void => {
   if (!known) throw new Problem("not_found", `there is no caller \`${name}\``, { field: "name" });
   if (known.revokedAt !== undefined) return;
   rows.revoke(name, at);
-  append(desk, command, { kind: "caller.revoke", facts: { name }, detail: {} });
+  appendNote(desk, { ...who, note: "caller.revoke", facts: { name }, detail: {} });
 };

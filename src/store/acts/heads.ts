@@ -1,9 +1,9 @@
 /** Entries about the ledger itself: the ends of all chains, so that one can be shown whole without the others; its keys. */
-import { actRecord } from "../../decision/record.ts";
 import { type ChainEnd, headProofs, headsRoot } from "../../ledger/heads.ts";
 import type { HeadsCommand, HeadsTaken, LedgerKeyCommand } from "../../ledger/store.ts";
 import { chainName } from "../../ledger/entry.ts";
 import type { Desk } from "./desk.ts";
+import { appendNote } from "./notes.ts";
 
 /** What is read of all chains at once. */
 export type ChainEnds = {
@@ -19,26 +19,12 @@ export const takeHeads = (desk: Desk, { id, at, caller, agent }: HeadsCommand): 
   const keys = names.map((name) => `agent:${chainName(name)}`);
   const key = keys.find((wanted) => ends.some((end) => end.key === wanted)) ?? keys[0];
   const facts = { chains: ends.length, root: Buffer.from(headsRoot(ends)).toString("base64url") };
-  const index = desk.append.entry({
-    id,
-    at,
-    kind: "heads",
-    record: (names, detail) => actRecord(names, { kind: "heads", id, at, caller, detail, moves: [], facts }),
-    // For whom they were taken may be told of a person.
-    body: JSON.stringify(agent === undefined ? {} : { agent }),
-    agents: [],
-  });
+  // For whom they were taken may be told of a person.
+  const detail = agent === undefined ? {} : { agent };
+  const index = appendNote(desk, { id, at, caller, note: "heads", facts, detail });
   return { index, key: key ?? "", lines: key === undefined ? [] : headProofs(ends, key) };
 };
 
 /** Logs a change of the keys. */
-export const logKey = (desk: Desk, { id, at, caller, action, key }: LedgerKeyCommand): number =>
-  desk.append.entry({
-    id,
-    at,
-    kind: "ledger.key",
-    record: (names, detail) =>
-      actRecord(names, { kind: "ledger.key", id, at, caller, detail, moves: [], facts: { action, key } }),
-    body: "{}",
-    agents: [],
-  });
+export const logKey = (desk: Desk, { action, key, ...who }: LedgerKeyCommand): number =>
+  appendNote(desk, { ...who, note: "ledger.key", facts: { action, key }, detail: {} });

@@ -1,8 +1,8 @@
 /** Legal holds are placed and lifted, each by an entry. */
-import { actRecord } from "../../decision/record.ts";
 import { Problem } from "../../kit/problem.ts";
-import type { LegalHold, LegalHoldCommand } from "../../ledger/store.ts";
+import type { LegalHold, LegalHoldCommand, LegalHoldScope } from "../../ledger/store.ts";
 import type { Desk } from "./desk.ts";
+import { appendNote } from "./notes.ts";
 
 /** What a store keeps of legal holds. */
 export type LegalHoldRows = {
@@ -10,23 +10,6 @@ export type LegalHoldRows = {
   insert: (hold: LegalHold) => void;
   lift: (id: string, lifted: NonNullable<LegalHold["lifted"]>) => void;
 };
-
-const note = (
-  desk: Desk,
-  { id, at, caller }: LegalHoldCommand,
-  kind: "legal_hold.add" | "legal_hold.lift",
-  facts: Record<string, string>,
-  detail: object,
-): void =>
-  void desk.append.entry({
-    id,
-    at,
-    kind,
-    record: (names, commitment) =>
-      actRecord(names, { kind, id, at, caller, detail: commitment, moves: [], facts }),
-    body: JSON.stringify(detail),
-    agents: [],
-  });
 
 /** Places or lifts a hold. What it is of may name a person, so its entry doesn't. */
 export const legalHoldAct = (desk: Desk, command: LegalHoldCommand): LegalHold => {
@@ -37,21 +20,32 @@ export const legalHoldAct = (desk: Desk, command: LegalHoldCommand): LegalHold =
     if (hold.lifted) throw new Problem("conflict", "the legal hold was lifted already");
     const lifted = { by: caller, at, reason };
     desk.legalHolds.lift(command.hold, lifted);
-    note(desk, command, "legal_hold.lift", { legal_hold: command.hold }, { reason });
+    appendNote(desk, {
+      id,
+      at,
+      caller,
+      note: "legal_hold.lift",
+      facts: { legal_hold: command.hold },
+      detail: { reason },
+    });
     return { ...hold, lifted };
   }
   const { agent, subject, from, to } = command;
-  const hold: LegalHold = {
-    id,
+  const scope: LegalHoldScope = {
     ...(agent === undefined ? {} : { agent }),
     ...(subject === undefined ? {} : { subject }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
-    reason,
-    placedBy: caller,
-    placedAt: at,
   };
+  const hold: LegalHold = { id, ...scope, reason, placedBy: caller, placedAt: at };
   desk.legalHolds.insert(hold);
-  note(desk, command, "legal_hold.add", { legal_hold: id }, { reason, agent, subject, from, to });
+  appendNote(desk, {
+    id,
+    at,
+    caller,
+    note: "legal_hold.add",
+    facts: { legal_hold: id },
+    detail: { reason, ...scope },
+  });
   return hold;
 };

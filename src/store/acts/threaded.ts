@@ -51,11 +51,9 @@ import type {
 } from "../../budget/store.ts";
 import type { LedgerFigures } from "./figures.ts";
 
-/** Accounts as they are asked for. */
-export type AccountsQuery = { budget: string; at: number; limit: number; after: string };
+type AccountsQuery = { budget: string; at: number; limit: number; after: string };
 
-/** A key as it is asked for. */
-export type KeyQuery = { keyHash: string; at: number };
+type KeyQuery = { keyHash: string; at: number };
 
 /** How long a commit took in the writer's thread, and of that each judgement. Travels with the answers. */
 type WriterTimes = { judgedMs: number[]; commitMs: number; at: number };
@@ -65,6 +63,74 @@ export type Committed = { done: Done[]; times: WriterTimes };
 
 /** Times of judgements since it was last asked. */
 export type Stopwatch = { take: () => number[] };
+
+/** What both ledgers answer alike, at once or later. */
+type Answering = {
+  [
+    Name in
+      | "tryAct"
+      | "tryOut"
+      | "balancesOf"
+      | "accounts"
+      | "grants"
+      | "usage"
+      | "auditBalances"
+      | "keptAgents"
+      | "kills"
+      | "standingKills"
+      | "delegations"
+      | "keptEntities"
+      | "agentsOfHold"
+      | "agentKeys"
+      | "agentOfKey"
+      | "entries"
+      | "entry"
+      | "policySet"
+      | "legalHolds"
+      | "writable"
+      | "figures"
+      | "callers"
+  ]: (...given: never[]) => unknown;
+} & {
+  accounts: (budget: string, at: number, limit: number, after: string) => unknown;
+  agentOfKey: (keyHash: string, at: number) => unknown;
+  activations: { list: () => unknown; files: (digest: string) => unknown; standing: () => unknown };
+  streams: {
+    cursor: (name: string) => unknown;
+    move: (cursor: { name: string; index: number }) => unknown;
+  };
+};
+
+/** What of a ledger the thread that has it answers, whichever it is; the counterpart of `connectLedger`. */
+export const handlersOf = (ledger: Answering): Record<string, (value: never) => unknown> => ({
+  tryAct: ledger.tryAct,
+  tryOut: ledger.tryOut,
+  balancesOf: ledger.balancesOf,
+  accounts: ({ budget, at, limit, after }: AccountsQuery) => ledger.accounts(budget, at, limit, after),
+  grants: ledger.grants,
+  usage: ledger.usage,
+  auditBalances: () => ledger.auditBalances(),
+  keptAgents: () => ledger.keptAgents(),
+  kills: () => ledger.kills(),
+  standingKills: () => ledger.standingKills(),
+  delegations: ledger.delegations,
+  keptEntities: ledger.keptEntities,
+  agentsOfHold: ledger.agentsOfHold,
+  agentKeys: ledger.agentKeys,
+  agentOfKey: ({ keyHash, at }: KeyQuery) => ledger.agentOfKey(keyHash, at),
+  entries: ledger.entries,
+  entry: ledger.entry,
+  policySet: ledger.policySet,
+  legalHolds: () => ledger.legalHolds(),
+  streamCursor: ledger.streams.cursor,
+  moveStreamCursor: ledger.streams.move,
+  writable: () => ledger.writable(),
+  figures: ledger.figures,
+  activations: () => ledger.activations.list(),
+  keptFiles: ledger.activations.files,
+  standing: () => ledger.activations.standing(),
+  callers: () => ledger.callers(),
+});
 
 export type ThreadedLedger = DecisionStore &
   TrialStore &
@@ -128,7 +194,9 @@ const flightsMax = 2;
 /** One commit's worth; more would hold up those that wait behind it. */
 const batchQuestionsMax = 512;
 
-const sizeOf = (command: Command): number => (command.kind === "decide" ? command.act.facts.length : 1);
+/** How many questions a command is. */
+export const sizeOf = (command: Command): number =>
+  command.kind === "decide" ? command.act.facts.length : 1;
 
 /** Longest that trials wait for acts that are on their way: whoever waits for an answer goes first, but not for ever. */
 const giveWayMs = 8;

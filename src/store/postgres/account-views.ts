@@ -3,21 +3,9 @@ import type pg from "pg";
 import type { Budget } from "../../budget/budget.ts";
 import type { AccountView, Grant, UsageQuery, UsageSum } from "../../budget/store.ts";
 import type { Micros } from "../../kit/clock.ts";
-import { accountViewOf } from "../acts/account-views.ts";
+import { accountViewOf, grantOf, type GrantRow, type UsageRow, usageSumOf } from "../acts/account-views.ts";
 import type { Commits } from "./commit.ts";
 import { readRows } from "./rows.ts";
-
-type GrantRow = {
-  id: string;
-  budget: string;
-  account: string;
-  amount: number;
-  from_at: number;
-  until_at: number;
-  granted_by: string;
-  reason: string;
-  at: number;
-};
 
 /** What is read of accounts. */
 export type AccountViews = {
@@ -51,20 +39,14 @@ const usageOf = async (pool: pg.Pool, { groupBy, from, to, agent, run }: UsageQu
   const groups = groupBy.map((name) => `${columns[name]} as "${name}"`);
   // As in SQLite: in the order of bytes, and what has no value first.
   const order = [...groupBy.map((name) => `${columns[name]} collate "C" nulls first`), "unit"];
-  const rows = await readRows<Record<string, string | number | null>>(
+  const rows = await readRows<UsageRow>(
     pool,
     `select ${[...groups, "unit", "sum(amount) as amount"].join(", ")} from consumption
      ${where.length === 0 ? "" : `where ${where.join(" and ")}`}
      group by ${[...groupBy.map((name) => columns[name]), "unit"].join(", ")} order by ${order.join(", ")}`,
     values,
   );
-  return rows.map(({ unit, amount, ...group }) => ({
-    group: Object.fromEntries(
-      Object.entries(group).map(([name, value]) => [name, value === null ? null : String(value)]),
-    ),
-    unit: String(unit),
-    amount: Number(amount),
-  }));
+  return rows.map(usageSumOf);
 };
 
 export const createAccountViews = (pool: pg.Pool, { look }: Pick<Commits, "look">): AccountViews => ({
@@ -81,12 +63,7 @@ export const createAccountViews = (pool: pg.Pool, { look }: Pick<Commits, "look"
     const rows = await readRows<GrantRow>(pool, "select * from budget_grant where budget = $1 order by at", [
       budget,
     ]);
-    return rows.map(({ from_at, until_at, granted_by, ...row }) => ({
-      ...row,
-      from: from_at,
-      until: until_at,
-      by: granted_by,
-    }));
+    return rows.map(grantOf);
   },
   usage: (query) => usageOf(pool, query),
 });

@@ -7,6 +7,14 @@ type KeyRow = { id: string; agent: string; hash: string; body: string };
 
 const keyOf = (row: KeyRow | undefined): AgentKey | undefined => row && (JSON.parse(row.body) as AgentKey);
 
+/** A key as it is kept. */
+export const agentKeyRow = ({ hash, ...key }: AgentKey & { hash: string }): KeyRow => ({
+  id: key.id,
+  agent: key.agent,
+  hash,
+  body: JSON.stringify(key),
+});
+
 export const agentKeyRows = (set: WorkingSet): Omit<AgentKeyRows, "list"> => {
   const row = (id: string): KeyRow | undefined =>
     set.one<KeyRow>("agent_key", "agentKeyOfId", [id], (each) => each.id === id);
@@ -16,8 +24,7 @@ export const agentKeyRows = (set: WorkingSet): Omit<AgentKeyRows, "list"> => {
       const found = row(id);
       return found?.agent === agent ? keyOf(found) : undefined;
     },
-    insert: ({ hash, ...key }) =>
-      set.put("agent_key", { id: key.id, agent: key.agent, hash, body: JSON.stringify(key) }),
+    insert: (key) => set.put("agent_key", agentKeyRow(key)),
     revoke: (id, { at, by }) => {
       const found = row(id);
       if (!found) return;

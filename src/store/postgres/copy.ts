@@ -3,7 +3,12 @@ import { assert } from "../../kit/assert.ts";
 import { Problem } from "../../kit/problem.ts";
 import type { Dump, DumpedRow } from "../acts/dump.ts";
 import { openPool, transaction } from "./open.ts";
-import { hexOf, insertInto, jsonText } from "./rows.ts";
+import { agentKeyRow } from "./agent-keys.ts";
+import { delegationRow } from "./delegations.ts";
+import { holdRow } from "./holds.ts";
+import { killRow } from "./kills.ts";
+import { legalHoldRow } from "./legal-holds.ts";
+import { hexOf, insertInto } from "./rows.ts";
 import { locks } from "./schema.ts";
 import { type Column, type Row, tables } from "./tables.ts";
 
@@ -29,17 +34,23 @@ export const columnsOf = (table: string): Readonly<Record<string, Column>> | und
 
 const batchRows = 500;
 
-/** Columns of JSON that the database looks into. */
-const lookedInto: Readonly<Record<string, readonly string[]>> = { hold: ["agents", "body"] };
+/** Rows of what goes whole. */
+const rowsOfWholes: Readonly<Record<string, (whole: never) => Row>> = {
+  agent_key: agentKeyRow,
+  delegation: delegationRow,
+  hold: holdRow,
+  kill: killRow,
+  legal_hold: legalHoldRow,
+};
 
-const asJson = (table: string, row: DumpedRow): Row =>
-  Object.fromEntries(
-    Object.entries(row).map(([name, value]) => {
-      if (value instanceof Uint8Array) return [name, hexOf(value)];
-      const isJson = typeof value === "string" && lookedInto[table]?.includes(name) === true;
-      return [name, isJson ? jsonText(JSON.parse(value)) : value];
-    }),
+const rowOf = (table: string, row: DumpedRow): Row => {
+  const { whole } = row;
+  const make = rowsOfWholes[table];
+  if (typeof whole === "string" && make) return make(JSON.parse(whole) as never);
+  return Object.fromEntries(
+    Object.entries(row).map(([name, value]) => [name, value instanceof Uint8Array ? hexOf(value) : value]),
   );
+};
 
 /**
  * Copies rows into a database that has no ledger yet; gives how many. `progress` hears how many so far.
@@ -75,7 +86,7 @@ export const copyInto = async (
           if (batch.rows.length > 0) await flush();
           batch = { table, rows: [] };
         }
-        batch.rows.push(asJson(table, row));
+        batch.rows.push(rowOf(table, row));
       }
       if (batch.rows.length > 0) await flush();
       return done;

@@ -7,15 +7,17 @@ type DelegationRow = { id: string; delegate: string; origin: string | null; body
 
 const delegationOf = ({ body }: DelegationRow): Delegation => JSON.parse(body) as Delegation;
 
+/** A delegation as it is kept. */
+export const delegationRow = (delegation: Delegation): DelegationRow & Record<string, unknown> => ({
+  id: delegation.id,
+  delegate: delegation.delegate,
+  origin: delegation.from ?? null,
+  revoked: delegation.revokedAt !== undefined,
+  body: JSON.stringify(delegation),
+});
+
 export const createDelegations = (set: WorkingSet): Omit<Delegations, "list"> => {
-  const put = (delegation: Delegation): void =>
-    set.put("delegation", {
-      id: delegation.id,
-      delegate: delegation.delegate,
-      origin: delegation.from ?? null,
-      revoked: delegation.revokedAt !== undefined,
-      body: JSON.stringify(delegation),
-    });
+  const put = (delegation: Delegation): void => set.put("delegation", delegationRow(delegation));
   const find = (id: string): Delegation | undefined => {
     const row = set.one<DelegationRow>("delegation", "delegation", [id], (each) => each.id === id);
     return row && delegationOf(row);

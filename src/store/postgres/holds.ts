@@ -15,7 +15,8 @@ type HoldRow = {
   body: string;
 };
 
-const rowOf = (hold: KeptHold): HoldRow & Record<string, unknown> => {
+/** A hold as it is kept. */
+export const holdRow = (hold: KeptHold): HoldRow & Record<string, unknown> => {
   assert(
     hold.lines.every(({ held, charged }) => held >= 0 && charged >= 0),
     "a hold was to hold or charge less than nothing",
@@ -43,11 +44,11 @@ export const createHolds = (set: WorkingSet, lineage: (run: string) => string[])
     return row && (fromJsonText(row.body) as KeptHold);
   };
   return {
-    insert: (_index, hold) => set.put("hold", rowOf(hold)),
+    insert: (_index, hold) => set.put("hold", holdRow(hold)),
     find,
     update: (hold) => {
       const before = find(hold.id);
-      if (before) set.put("hold", rowOf({ ...before, ...hold }));
+      if (before) set.put("hold", holdRow({ ...before, ...hold }));
     },
     expired: (at, limit) =>
       set

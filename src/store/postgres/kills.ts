@@ -7,14 +7,16 @@ type KillRow = { id: string; at: number; lifted: boolean; body: string };
 
 const killOf = ({ body }: KillRow): Kill => JSON.parse(body) as Kill;
 
+/** What was stopped, as it is kept. */
+export const killRow = (kill: Kill): KillRow => ({
+  id: kill.id,
+  at: kill.at,
+  lifted: kill.liftedAt !== undefined,
+  body: JSON.stringify(kill),
+});
+
 export const createKills = (set: WorkingSet): Omit<Kills, "list"> => {
-  const put = (kill: Kill): void =>
-    set.put("kill", {
-      id: kill.id,
-      at: kill.at,
-      lifted: kill.liftedAt !== undefined,
-      body: JSON.stringify(kill),
-    });
+  const put = (kill: Kill): void => set.put("kill", killRow(kill));
   const find = (id: string): Kill | undefined => {
     const row = set.one<KillRow>("kill", "kill", [id], (each) => each.id === id);
     return row && killOf(row);

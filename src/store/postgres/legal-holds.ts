@@ -8,14 +8,15 @@ export type LegalHoldRow = { id: string; placed_at: number; lifted: boolean; bod
 
 export const legalHoldOf = ({ body }: LegalHoldRow): LegalHold => JSON.parse(body) as LegalHold;
 
+export const legalHoldRow = (hold: LegalHold): LegalHoldRow => ({
+  id: hold.id,
+  placed_at: hold.placedAt,
+  lifted: hold.lifted !== undefined,
+  body: JSON.stringify(hold),
+});
+
 export const legalHoldRows = (set: WorkingSet): LegalHoldRows => {
-  const put = (hold: LegalHold): void =>
-    set.put("legal_hold", {
-      id: hold.id,
-      placed_at: hold.placedAt,
-      lifted: hold.lifted !== undefined,
-      body: JSON.stringify(hold),
-    });
+  const put = (hold: LegalHold): void => set.put("legal_hold", legalHoldRow(hold));
   const find = (id: string): LegalHold | undefined => {
     const row = set.one<LegalHoldRow>("legal_hold", "legalHold", [id], (each) => each.id === id);
     return row && legalHoldOf(row);

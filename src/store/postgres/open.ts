@@ -59,16 +59,13 @@ export const openPool = async (
   return pool;
 };
 
-/** Runs `act` in a transaction whose commit is durable, with statements that each see what was committed before. */
-export const transaction = async <T>(
-  pool: pg.Pool,
-  first: string,
-  act: (client: pg.PoolClient) => Promise<T>,
-): Promise<T> => {
+type Work<T> = (client: pg.PoolClient) => Promise<T>;
+
+const between = async <T>(pool: pg.Pool, begin: string, work: Work<T>): Promise<T> => {
   const client = await pool.connect();
   try {
-    await client.query(`begin isolation level read committed; set local synchronous_commit = on; ${first}`);
-    const value = await act(client);
+    await client.query(begin);
+    const value = await work(client);
     await client.query("commit");
     client.release();
     return value;
@@ -79,17 +76,10 @@ export const transaction = async <T>(
   }
 };
 
+/** Runs `work` in a transaction whose commit is durable, with statements that each see what was committed before. */
+export const transaction = <T>(pool: pg.Pool, first: string, work: Work<T>): Promise<T> =>
+  between(pool, `begin isolation level read committed; set local synchronous_commit = on; ${first}`, work);
+
 /** Reads all that `read` asks as of one moment. */
-export const snapshot = async <T>(pool: pg.Pool, read: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
-  const client = await pool.connect();
-  try {
-    await client.query("begin isolation level repeatable read read only");
-    const value = await read(client);
-    await client.query("commit");
-    client.release();
-    return value;
-  } catch (error) {
-    client.release(true);
-    throw error;
-  }
-};
+export const snapshot = <T>(pool: pg.Pool, read: Work<T>): Promise<T> =>
+  between(pool, "begin isolation level repeatable read read only", read);

@@ -3,23 +3,12 @@
  * delivery that is due has it for a while. If it dies meanwhile, another one takes it then: at least once, as a rule once.
  */
 import type pg from "pg";
-import { readAlert, type Alert, type AlertType, type Severity } from "../../alert/alert.ts";
-import type { AlertFilter, AlertView, DeliveryState, DueAlert, OutboxStore } from "../../alert/store.ts";
+import type { AlertFilter, AlertView, DueAlert, OutboxStore } from "../../alert/store.ts";
+import { type AlertRow, alertView, type DeliveryRow } from "../acts/alert-views.ts";
 import { readRows } from "./rows.ts";
 
 /** How long a delivery is its taker's: longer than an attempt may take. */
 const leaseMicros = 60_000_000;
-
-type AlertRow = { seq: number; id: string; type: AlertType; severity: Severity; at: number; body: string };
-type DeliveryRow = {
-  alert: string;
-  sink: string;
-  state: DeliveryState;
-  attempts: number;
-  next_at: number | null;
-  done_at: number | null;
-  error: string | null;
-};
 
 const conditionsOf = (filter: AlertFilter, add: (value: unknown) => string): string[] => {
   const { type, from, to, cursor, sink, state } = filter;
@@ -38,23 +27,6 @@ const conditionsOf = (filter: AlertFilter, add: (value: unknown) => string): str
   ];
 };
 
-const readable = (body: string): Alert | undefined => {
-  try {
-    return readAlert(body);
-  } catch {
-    return undefined;
-  }
-};
-
-const deliveryView = (row: DeliveryRow): AlertView["deliveries"][number] => ({
-  sink: row.sink,
-  state: row.state,
-  attempts: row.attempts,
-  ...(row.next_at === null ? {} : { nextAt: row.next_at }),
-  ...(row.done_at === null ? {} : { doneAt: row.done_at }),
-  ...(row.error === null ? {} : { error: row.error }),
-});
-
 const listAlerts = async (
   pool: pg.Pool,
   filter: AlertFilter,
@@ -68,16 +40,17 @@ const listAlerts = async (
     values,
   );
   const page = rows.slice(0, filter.limit);
-  const deliveries = await readRows<DeliveryRow>(
+  const deliveries = await readRows<DeliveryRow & { alert: string }>(
     pool,
     'select * from alert_delivery where alert = any($1) order by sink collate "C"',
     [page.map(({ id }) => id)],
   );
-  const alerts = page.map(({ seq: _seq, body, ...row }): AlertView => {
-    const alert = readable(body);
-    const own = deliveries.filter((each) => each.alert === row.id).map(deliveryView);
-    return { ...row, ...(alert ? { alert } : {}), deliveries: own };
-  });
+  const alerts = page.map((row) =>
+    alertView(
+      row,
+      deliveries.filter(({ alert }) => alert === row.id),
+    ),
+  );
   const last = page.at(-1);
   return rows.length > filter.limit && last ? { alerts, next: last.seq } : { alerts };
 };

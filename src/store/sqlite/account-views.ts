@@ -3,20 +3,8 @@ import type { Database } from "better-sqlite3";
 import type { Budget } from "../../budget/budget.ts";
 import type { AccountView, Grant, UsageQuery, UsageSum } from "../../budget/store.ts";
 import type { Micros } from "../../kit/clock.ts";
-import { accountViewOf } from "../acts/account-views.ts";
+import { accountViewOf, grantOf, type GrantRow, type UsageRow, usageSumOf } from "../acts/account-views.ts";
 import type { Accounts } from "../acts/accounts.ts";
-
-type GrantRow = {
-  id: string;
-  budget: string;
-  account: string;
-  amount: number;
-  from_at: number;
-  until_at: number;
-  granted_by: string;
-  reason: string;
-  at: number;
-};
 
 export type AccountViews = {
   accounts: (accounts: Accounts, budget: Budget, at: Micros, limit: number, after: string) => AccountView[];
@@ -51,19 +39,13 @@ const usageOf = (db: Database, { groupBy, from, to, agent, run }: UsageQuery): U
   const groups = groupBy.map((name) => `${columns[name]} as "${name}"`);
   const keys = groupBy.map((name) => `"${name}"`);
   const rows = db
-    .prepare<unknown[], Record<string, string | number | null>>(
+    .prepare<unknown[], UsageRow>(
       `select ${[...groups, "unit", "sum(amount) as amount"].join(", ")} from consumption
        ${where.length === 0 ? "" : `where ${where.join(" and ")}`}
        group by ${[...keys, "unit"].join(", ")} order by ${[...keys, "unit"].join(", ")}`,
     )
     .all(...values);
-  return rows.map(({ unit, amount, ...group }) => ({
-    group: Object.fromEntries(
-      Object.entries(group).map(([name, value]) => [name, value === null ? null : String(value)]),
-    ),
-    unit: String(unit),
-    amount: Number(amount),
-  }));
+  return rows.map(usageSumOf);
 };
 
 export const createAccountViews = (db: Database): AccountViews => {
@@ -74,13 +56,7 @@ export const createAccountViews = (db: Database): AccountViews => {
   return {
     accounts: (accounts, budget, at, limit, after) =>
       list.all(budget.id, after, limit).map(({ id, name }) => accountViewOf(accounts, budget, name, id, at)),
-    grants: (budget) =>
-      grants.all(budget).map(({ from_at, until_at, granted_by, ...row }) => ({
-        ...row,
-        from: from_at,
-        until: until_at,
-        by: granted_by,
-      })),
+    grants: (budget) => grants.all(budget).map(grantOf),
     usage: (query) => usageOf(db, query),
   };
 };

@@ -56,54 +56,19 @@ export const plainTables: Readonly<Record<string, string>> = {
   usage_event: "select source, id, fingerprint, answer from usage_event",
 };
 
-/** Tables whose rows are kept whole elsewhere, as JSON. */
-const shapedTables: Readonly<Record<string, (db: Database) => Iterable<DumpedRow>>> = {
+/** Things that other stores keep whole: they go as JSON. */
+const wholes: Readonly<Record<string, (db: Database) => Iterable<unknown>>> = {
   agent_key: function* (db) {
     const rows = agentKeyRows(db);
     const hashes = db.prepare<[], { agent: string; id: string; hash: string }>(
       "select agent, id, hash from agent_key",
     );
-    for (const { agent, id, hash } of hashes.all())
-      yield { id, agent, hash, body: JSON.stringify(rows.named(id, agent)) };
+    for (const { agent, id, hash } of hashes.all()) yield { hash, ...rows.named(id, agent) };
   },
-  delegation: function* (db) {
-    for (const one of createDelegations(db).list({}))
-      yield {
-        id: one.id,
-        delegate: one.delegate,
-        origin: one.from ?? null,
-        revoked: one.revokedAt !== undefined,
-        body: JSON.stringify(one),
-      };
-  },
-  hold: function* (db) {
-    for (const hold of keptHolds(db))
-      yield {
-        id: hold.id,
-        decision: hold.decision,
-        caller: hold.caller,
-        state: hold.state,
-        created_at: hold.createdAt,
-        expires_at: hold.expiresAt,
-        run: hold.run ?? null,
-        agent: hold.dimensions.agent ?? null,
-        agents: JSON.stringify(hold.agents),
-        body: JSON.stringify(hold),
-      };
-  },
-  kill: function* (db) {
-    for (const kill of createKills(db).list())
-      yield { id: kill.id, at: kill.at, lifted: kill.liftedAt !== undefined, body: JSON.stringify(kill) };
-  },
-  legal_hold: function* (db) {
-    for (const hold of legalHolds(db))
-      yield {
-        id: hold.id,
-        placed_at: hold.placedAt,
-        lifted: hold.lifted !== undefined,
-        body: JSON.stringify(hold),
-      };
-  },
+  delegation: (db) => createDelegations(db).list({}),
+  hold: keptHolds,
+  kill: (db) => createKills(db).list(),
+  legal_hold: legalHolds,
 };
 
 /** What is in these follows from others, or is of this store alone. */
@@ -117,7 +82,7 @@ export const leftOut: readonly string[] = [
 ];
 
 /** Tables that are dumped. */
-export const dumpedTables: readonly string[] = [...Object.keys(plainTables), ...Object.keys(shapedTables)];
+export const dumpedTables: readonly string[] = [...Object.keys(plainTables), ...Object.keys(wholes)];
 
 const booleans: Readonly<Record<string, readonly string[]>> = { entry: ["denied"] };
 
@@ -127,7 +92,8 @@ function* dump(db: Database): Generator<{ table: string; row: DumpedRow }> {
     for (const row of db.prepare<[], DumpedRow>(sql).iterate())
       yield { table, row: { ...row, ...Object.fromEntries(flags.map((name) => [name, row[name] === 1])) } };
   }
-  for (const [table, rows] of Object.entries(shapedTables)) for (const row of rows(db)) yield { table, row };
+  for (const [table, all] of Object.entries(wholes))
+    for (const one of all(db)) yield { table, row: { whole: JSON.stringify(one) } };
 }
 
 export type OpenedDump = { rows: Dump; close: () => void };

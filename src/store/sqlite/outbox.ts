@@ -1,7 +1,8 @@
 /** The outbox in SQLite: alerts go in within the transaction that caused them, deliveries are marked one by one. */
 import type { Database } from "better-sqlite3";
-import { type Alert, alertText, type AlertType, readAlert, type Severity } from "../../alert/alert.ts";
-import type { AlertFilter, AlertView, DeliveryKey, DeliveryState, DueAlert } from "../../alert/store.ts";
+import { type Alert, alertText } from "../../alert/alert.ts";
+import type { AlertFilter, AlertView, DeliveryKey, DueAlert } from "../../alert/store.ts";
+import { type AlertRow, alertView, type DeliveryRow } from "../acts/alert-views.ts";
 import type { Micros } from "../../kit/clock.ts";
 
 /** A step of the data directory's versions. */
@@ -45,16 +46,6 @@ export type OutboxRows = {
   list: (filter: AlertFilter) => { alerts: AlertView[]; next?: number };
 };
 
-type AlertRow = { seq: number; id: string; type: AlertType; severity: Severity; at: number; body: string };
-type DeliveryRow = {
-  sink: string;
-  state: DeliveryState;
-  attempts: number;
-  next_at: number | null;
-  done_at: number | null;
-  error: string | null;
-};
-
 const conditionsOf = (filter: AlertFilter): { where: string[]; values: unknown[] } => {
   const where: string[] = [];
   const values: unknown[] = [];
@@ -79,23 +70,6 @@ const conditionsOf = (filter: AlertFilter): { where: string[]; values: unknown[]
   return { where, values };
 };
 
-const readable = (body: string): Alert | undefined => {
-  try {
-    return readAlert(body);
-  } catch {
-    return undefined;
-  }
-};
-
-const deliveryView = (row: DeliveryRow): AlertView["deliveries"][number] => ({
-  sink: row.sink,
-  state: row.state,
-  attempts: row.attempts,
-  ...(row.next_at === null ? {} : { nextAt: row.next_at }),
-  ...(row.done_at === null ? {} : { doneAt: row.done_at }),
-  ...(row.error === null ? {} : { error: row.error }),
-});
-
 const listAlerts = (db: Database, filter: AlertFilter): { alerts: AlertView[]; next?: number } => {
   const { where, values } = conditionsOf(filter);
   const condition = where.length === 0 ? "" : `where ${where.join(" and ")}`;
@@ -108,17 +82,7 @@ const listAlerts = (db: Database, filter: AlertFilter): { alerts: AlertView[]; n
     "select sink, state, attempts, next_at, done_at, error from alert_delivery where seq = ? order by sink",
   );
   const page = rows.slice(0, filter.limit);
-  const alerts = page.map(({ seq, id, type, severity, at, body }): AlertView => {
-    const alert = readable(body);
-    return {
-      id,
-      type,
-      at,
-      severity,
-      ...(alert ? { alert } : {}),
-      deliveries: deliveries.all(seq).map(deliveryView),
-    };
-  });
+  const alerts = page.map((row) => alertView(row, deliveries.all(row.seq)));
   const last = page.at(-1);
   return rows.length > filter.limit && last ? { alerts, next: last.seq } : { alerts };
 };
