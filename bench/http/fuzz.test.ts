@@ -5,7 +5,7 @@ import type { Shot } from "./mutations.ts";
 import { type Answer, type Expectation, faultOf } from "./oracle.ts";
 
 test(
-  "thousands of bent requests bring about no crash, no status of 500, no permit, nothing done without its scope, no secret",
+  "thousands of bent requests bring about no crash, no status of 500, no permit, no other answer than the one that is known, nothing done without its scope, no secret",
   { timeout: 120_000 },
   async () => {
     const found = await fuzzHttp({ requests: 6000, seed: 20_261_125, callers: 8 });
@@ -58,6 +58,36 @@ test.each<[string, Partial<Answer>, Partial<Expectation>, string | undefined]>([
   ],
   ["done without scope", { status: 201, text: "{}" }, { unscoped: true }, "done without the scope for it"],
   ["an error that says nothing", { status: 400, text: "" }, {}, "an error without code and message"],
+  [
+    "the known answer",
+    { status: 200, text: '{"evaluations":[{"decision":true},{"decision":false}]}' },
+    { known: { status: 200, decisions: [true, false] } },
+    undefined,
+  ],
+  [
+    "another answer",
+    { status: 200, text: '{"decision":false}' },
+    { known: { status: 200, decisions: [true] } },
+    "another answer than to the same question in other words",
+  ],
+  [
+    "an answer to what is no question",
+    { status: 200, text: '{"decision":false}' },
+    { known: { status: 400 } },
+    "status 200, not 400",
+  ],
+  [
+    "an error that names its field",
+    { status: 400, text: refused.replace("{", '{"field":"subject.id",') },
+    { known: { status: 400, field: "subject.id" } },
+    undefined,
+  ],
+  [
+    "an error that names another field",
+    { status: 400, text: refused.replace("{", '{"field":"subject",') },
+    { known: { status: 400, field: "subject.id" } },
+    'the error names "subject", not subject.id',
+  ],
 ])("%s is judged", (_name, answer, expected, fault) => {
   const whole = { status: 200, headers: {}, text: "", ms: 1, ...answer };
   expect(faultOf(shot, whole, { denied: false, unscoped: false, ...expected }, rules)).toBe(fault);

@@ -1,6 +1,6 @@
 /**
  * Fires bent requests at a service: every operation that is described, with right and wrong keys, and questions that are
- * denied when they are clean. The service is a process of its own, with its own data.
+ * denied when they are clean, and questions whose answer is known. The service is a process of its own, with its own data.
  */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
@@ -10,12 +10,12 @@ import { fileURLToPath } from "node:url";
 import { type Scope, scopes } from "../../src/identity/caller.ts";
 import { newKey } from "../../src/identity/key.ts";
 import type { JsonValue } from "../../src/kit/json.ts";
-import { randomFrom } from "../engine/random.ts";
+import { type Random, randomFrom } from "../engine/random.ts";
 import { launch, type ServerProcess } from "../server-process.ts";
 import { fire, fireBytes } from "./fire.ts";
+import { knownShot, permitted } from "./known.ts";
 import { type Answer, faultOf, type Rules } from "./oracle.ts";
 import {
-  agent,
   deniedQuestions,
   deniedShot,
   describedShot,
@@ -23,6 +23,7 @@ import {
   headersFor,
   type Keys,
   malformed,
+  type Target,
   targets,
 } from "./shots.ts";
 
@@ -87,11 +88,6 @@ const assertClean = async (sockets: Agent, url: URL, keys: Keys, when: string): 
     if (/true/.test(text) || !/"decision":false/.test(text))
       throw new Error(`${when}, the clean question is not denied: ${text}`);
   }
-  const permitted = {
-    subject: agent,
-    action: { name: "read" },
-    resource: { type: "Website", id: "https://www.acme.example" },
-  };
   const text = await ask("/access/v1/evaluation", permitted);
   if (!text.startsWith('{"decision":true')) throw new Error(`${when}, what is permitted isn't: ${text}`);
 };
@@ -122,6 +118,11 @@ const createNotes = (rules: Rules) => {
   };
 };
 
+const shotOf = (random: Random, all: readonly Target[], keys: Keys): Fired | undefined => {
+  if (random.chance(0.25)) return { ...knownShot(random, keys), denied: false, unscoped: false };
+  return random.chance(0.5) ? deniedShot(random, keys) : describedShot(random, random.pick(all), keys);
+};
+
 /** Whoever goes on sending what was refused finds the connection closed. */
 const refusedBytes = 100_000;
 
@@ -140,9 +141,7 @@ export const fuzzHttp = async ({ requests, seed, callers, told }: Options): Prom
       if (/^HTTP\/1\.1 (?:2|5)\d\d/.test(text)) fault("malformed HTTP was answered", text);
       return;
     }
-    const fired = random.chance(0.4)
-      ? deniedShot(random, keys)
-      : describedShot(random, random.pick(all), keys);
+    const fired = shotOf(random, all, keys);
     if (!fired) return;
     found.requests++;
     try {

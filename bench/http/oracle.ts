@@ -8,12 +8,19 @@ export type Answer = {
   ms: number;
 };
 
+/** An answer that is known beforehand. */
+export type Known =
+  | { status: 200; decisions: readonly boolean[] }
+  /** `field` is what the error must name. */
+  | { status: 400; field?: string };
+
 /** What is known of a shot beforehand. */
 export type Expectation = {
   /** Whether the clean request is denied: then no bent one may be permitted. */
   denied: boolean;
   /** Whether whoever asks lacks the scope. */
   unscoped: boolean;
+  known?: Known;
 };
 
 export type Rules = {
@@ -28,10 +35,18 @@ const inside = /\bat (?:file:|node:|Object\.|async )|node_modules|\.ts:\d+|\.js:
 
 const isPermit = /"decision"\s*:\s*true/;
 
-const errorOf = (text: string): { code?: unknown; message?: unknown } | undefined => {
+type Body = {
+  code?: unknown;
+  message?: unknown;
+  field?: unknown;
+  decision?: unknown;
+  evaluations?: { decision?: unknown }[];
+};
+
+const bodyOf = (text: string): Body | undefined => {
   try {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- looked at member by member
-    return JSON.parse(text) as { code?: unknown };
+    return JSON.parse(text) as Body;
   } catch {
     return undefined;
   }
@@ -40,14 +55,27 @@ const errorOf = (text: string): { code?: unknown; message?: unknown } | undefine
 /** Statuses of 500 and more that say: nothing was done, ask again. */
 const isBusy = (status: number, code: unknown): boolean => status === 503 && code === "overloaded";
 
+/** What differs from an answer that is known. */
+const unlike = (known: Known, status: number, body: Body | undefined): string | undefined => {
+  if (status !== known.status) return `status ${status}, not ${known.status}`;
+  if (known.status === 400)
+    return known.field === undefined || body?.field === known.field
+      ? undefined
+      : `the error names ${JSON.stringify(body?.field)}, not ${known.field}`;
+  const decisions = (body?.evaluations ?? [body]).map((each) => each?.decision);
+  return JSON.stringify(decisions) === JSON.stringify(known.decisions)
+    ? undefined
+    : "another answer than to the same question in other words";
+};
+
 /** What is wrong with an answer, if anything. */
 export const faultOf = (
   { method }: Shot,
   { status, headers, text, ms }: Answer,
-  { denied, unscoped }: Expectation,
+  { denied, unscoped, known }: Expectation,
   { secrets, answerMsMax }: Rules,
 ): string | undefined => {
-  const body = method === "HEAD" ? undefined : errorOf(text);
+  const body = method === "HEAD" ? undefined : bodyOf(text);
   if (status >= 500 && !isBusy(status, body?.code)) return `status ${status}`;
   if (ms > answerMsMax) return `answered after ${Math.round(ms)} ms`;
   if (secrets.some((secret) => text.includes(secret) || JSON.stringify(headers).includes(secret)))
@@ -61,5 +89,5 @@ export const faultOf = (
     (typeof body?.code !== "string" || typeof body.message !== "string")
   )
     return "an error without code and message";
-  return undefined;
+  return known === undefined || isBusy(status, body?.code) ? undefined : unlike(known, status, body);
 };
