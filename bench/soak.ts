@@ -1,13 +1,14 @@
 /**
  * A service under steady load for long: `npm run soak -- --decisions 5000000`. Batches and single questions, one in ten with a
- * hold that is settled. Shown for each tenth of the way: memory, descriptors, and how long single questions took; none of
- * them may grow.
+ * hold that is settled. Shown for each tenth of the way: memory, descriptors, and how long single questions took. Ends with 1
+ * where one of them grew (`growth.ts`).
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { growthIn, type Slice } from "./growth.ts";
 import { launch } from "./server-process.ts";
 import { figure, percentile, tableText } from "./statistics.ts";
 
@@ -70,7 +71,7 @@ const ask = async (url: string, state: State, n: number): Promise<void> => {
 };
 
 /** Descriptors and memory of the process that has this data directory. */
-const heldBy = (pid: number): { descriptors: number; residentMiB: number } => {
+const heldBy = (pid: number): Pick<Slice, "descriptors" | "residentMiB"> => {
   const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return { descriptors: readdirSync(`/proc/${pid}/fd`).length, residentMiB: Number(kilobytes) / 1024 };
 };
@@ -85,6 +86,7 @@ try {
   const pid = Number(readFileSync(join(dir, "service.json"), "utf8").match(/"pid":\s*(\d+)/)?.[1]);
   const state: State = { done: 0, singleMs: [] };
   const rows: string[][] = [];
+  const seen: Slice[] = [];
   let next = 0;
   for (let slice = 1; slice <= slices; slice++) {
     const [until, began, before] = [(decisions * slice) / slices, performance.now(), state.done];
@@ -94,19 +96,26 @@ try {
         while (state.done < until) await ask(server.url, state, next++);
       }),
     );
-    const { descriptors, residentMiB } = heldBy(pid);
+    const held = heldBy(pid);
+    const { singleMs } = state;
+    const part: Slice = { ...held, p50Ms: percentile(singleMs, 0.5), p99Ms: percentile(singleMs, 0.99) };
+    seen.push(part);
     const row = [
       figure(state.done),
       figure((state.done - before) / ((performance.now() - began) / 1000)),
-      figure(residentMiB),
-      String(descriptors),
-      figure(percentile(state.singleMs, 0.5)),
-      figure(percentile(state.singleMs, 0.99)),
+      figure(part.residentMiB),
+      String(part.descriptors),
+      figure(part.p50Ms),
+      figure(part.p99Ms),
     ];
     rows.push(row);
     console.log(row.join("  "));
   }
   console.log(tableText([["decisions", "decisions/s", "MiB", "descriptors", "p50 ms", "p99 ms"], ...rows]));
+  const grown = growthIn(seen);
+  for (const what of grown) console.log(what);
+  console.log(grown.length === 0 ? "nothing grew" : "something grew");
+  process.exitCode = grown.length === 0 ? 0 : 1;
 } finally {
   await server.stop();
   rmSync(dir, { recursive: true, force: true });

@@ -15,6 +15,7 @@ import type { EntityPage } from "../../entity/store.ts";
 import type { Uid } from "../../kit/cedar-json.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
+import { databaseText, isDatabaseFailure } from "./failure.ts";
 import type { Closing } from "../../ledger/closing.ts";
 import type { EntryFilter, EntryPage, EntryShown, LegalHold } from "../../ledger/store.ts";
 import type { Activated } from "../../policy/store.ts";
@@ -268,8 +269,7 @@ const streamsOf = (db: Database, durable: Writes["durable"]): StreamRows => {
   return { cursor: rows.cursor, move: (cursor) => durable(() => rows.move(cursor)) };
 };
 
-/** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
-export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
+const open = (file: string, bound: Bound, options: LedgerOptions): Ledger => {
   const db = openDatabase(file, options);
   const outbox = outboxRows(db);
   const tell = teller(outbox, options);
@@ -343,4 +343,15 @@ export const openLedger = (file: string, bound: Bound, options: LedgerOptions = 
       db.close();
     },
   };
+};
+
+/** Opens a ledger. `bound` judges and admits inside the act. @throws Problem when it can't be opened safely */
+export const openLedger = (file: string, bound: Bound, options: LedgerOptions = {}): Ledger => {
+  try {
+    return open(file, bound, options);
+  } catch (error) {
+    if (!isDatabaseFailure(error)) throw error;
+    const detail = `the ledger can't be opened: ${databaseText(error)}; \`remit ledger verify\` tells what of it is sound`;
+    throw new Problem("not_ready", detail, { cause: error });
+  }
 };
