@@ -44,18 +44,24 @@ const bodiesOf = async <T>(
 /** Few enough that no question waits long behind a page, many enough that a start takes few. */
 const pageRows = 2000;
 
+type Paged = { digest: string } & ({ type: null } | EntityRow);
+
+/** In one statement, so of one moment: whoever changes what the digest names must have seen it. */
 const pageOf = async (pool: pg.Pool, after: Uid): Promise<EntityPage> => {
-  const rows = await readRows<EntityRow>(
+  const found = await readRows<Paged>(
     pool,
-    "select type, id, body, at, said_by from entity where (type, id) > ($1, $2) order by type, id limit $3",
+    `select coalesce((select digest from entity_state), '') as digest, e.type, e.id, e.body, e.at, e.said_by
+     from (select 1) as one left join (
+       select type, id, body, at, said_by from entity where (type, id) > ($1, $2) order by type, id limit $3
+     ) as e on true order by e.type, e.id`,
     [after.type, after.id, pageRows],
   );
-  const [state] = await readRows<{ digest: string }>(pool, "select digest from entity_state");
+  const rows = found.flatMap((row) => (row.type === null ? [] : [row]));
   const last = rows.at(-1);
   return {
     entities: rows.map(({ type, id, body, at, said_by }) => ({ uid: { type, id }, body, at, by: said_by })),
     ...(last && rows.length === pageRows ? { next: { type: last.type, id: last.id } } : {}),
-    digest: state?.digest ?? "",
+    digest: found[0]!.digest,
   };
 };
 

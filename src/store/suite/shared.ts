@@ -106,4 +106,34 @@ export const testSharing = (backend: Backend): void => {
       await world.end();
     }
   });
+
+  test("entities are read as they stood at the digest that is told with them, whoever changes them meanwhile", async () => {
+    const world = await createWorld(backend, [budgetOf("agent-usd")]);
+    try {
+      const [one, other] = (await askers(world, 2)) as [Asker, Asker];
+      const bodies = new Map<unknown, string | undefined>([["", undefined]]);
+      const read: { digest: string; body: string | undefined }[] = [];
+      let changing = true;
+      const changeAll = async (): Promise<void> => {
+        for (let n = 0; n < 150; n++) {
+          const body = `{"attrs":{"n":${n}},"parents":[],"tags":{}}`;
+          const changes = [{ uid: { type: "Doc", id: "d" }, personal: false, body }];
+          const command = { ...one.command(), verb: "change" as const, changes };
+          bodies.set(valueOf(await one.store.perform({ kind: "entity", command })), body);
+        }
+        changing = false;
+      };
+      const readAll = async (): Promise<void> => {
+        while (changing) {
+          const { digest, entities } = await other.store.keptEntities();
+          read.push({ digest, body: entities[0]?.body });
+        }
+      };
+      await Promise.all([changeAll(), readAll(), readAll()]);
+      expect(read.length).toBeGreaterThan(10);
+      expect(read.filter(({ digest, body }) => bodies.get(digest) !== body)).toEqual([]);
+    } finally {
+      await world.end();
+    }
+  });
 };
