@@ -157,7 +157,7 @@ const wrongTarget = (path: string, target: string): string | undefined => {
     if (below("conformance-tests/")(path)) return undefined;
     // Tests and benchmarks may start the service as the conformance tests do.
     const starts =
-      /^conformance-tests\/(?:service|local-pdp|postgres)\.ts$/.test(target) &&
+      /^conformance-tests\/(?:service|local-pdp|postgres|link)\.ts$/.test(target) &&
       (isTestCode(path) || below("bench/")(path));
     return starts ? undefined : "imports conformance tests";
   }

@@ -1,5 +1,6 @@
 /** Hears of what other processes change: told by the database, and looked for from time to time where that fails. */
 import { Client } from "pg";
+import { ended } from "./ended.ts";
 import { channel } from "./epochs.ts";
 
 export type Ears = { close: () => Promise<void> };
@@ -10,7 +11,7 @@ const againMs = 1000;
 /** Calls `changed` whenever something may have changed. What was missed while the connection was broken counts as a change. */
 export const startEars = (url: string, changed: () => void): Ears => {
   let client: Client | undefined;
-  let ended = false;
+  let isClosed = false;
   let timer: NodeJS.Timeout | undefined;
   const listen = async (): Promise<void> => {
     const own = new Client({
@@ -25,7 +26,7 @@ export const startEars = (url: string, changed: () => void): Ears => {
     const again = (): void => {
       if (over) return;
       over = true;
-      if (!ended) timer = setTimeout(() => void listen(), againMs).unref();
+      if (!isClosed) timer = setTimeout(() => void listen(), againMs).unref();
     };
     own.on("error", () => undefined);
     own.once("end", again);
@@ -35,16 +36,16 @@ export const startEars = (url: string, changed: () => void): Ears => {
       await own.query(`listen ${channel}`);
       changed();
     } catch {
-      await own.end().catch(() => undefined);
+      await ended(own.end());
       again();
     }
   };
   void listen();
   return {
     close: async () => {
-      ended = true;
+      isClosed = true;
       clearTimeout(timer);
-      await client?.end().catch(() => undefined);
+      await ended(client?.end());
     },
   };
 };

@@ -5,6 +5,7 @@ import { Problem } from "../../kit/problem.ts";
 import { type Ask, budgetOf } from "../suite/questions.ts";
 import { type Answered, type Asker, type Backend, createWorld } from "../suite/store.ts";
 import { openLedger } from "./ledger.ts";
+import { openPool, transaction } from "./open.ts";
 import { locks } from "./schema.ts";
 import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
 import { suiteStoreOf } from "./suite-store.test-parts.ts";
@@ -14,6 +15,8 @@ beforeAll(async () => {
   server = await startServer();
 }, 60_000);
 afterAll(() => server.stop());
+
+const nobody = (): void => undefined;
 
 const usd = (amount: number): Ask => ({ amounts: { usd_micros: amount } });
 
@@ -150,5 +153,31 @@ test("entries can't be changed or taken away, by whoever may write", async () =>
       );
   } finally {
     await world.end();
+  }
+});
+
+test("whoever falls silent in the middle of a commit keeps the others from the order for a moment only", async () => {
+  const url = await server.create();
+  const [silent, other] = [await openPool(url, nobody, { silentMs: 200 }), await openPool(url, nobody)];
+  const order = `select pg_advisory_xact_lock(${locks.order})`;
+  try {
+    let [taken, speak] = [nobody, nobody];
+    const hasIt = new Promise<void>((resolve) => (taken = resolve));
+    const forLong = new Promise<void>((resolve) => (speak = resolve));
+    const held = transaction(silent, order, async () => {
+      taken();
+      await forLong;
+    });
+    const lost = held.then(
+      () => "done",
+      () => "lost",
+    );
+    await hasIt;
+    expect(await transaction(other, order, () => Promise.resolve("done"))).toBe("done");
+    speak();
+    expect(await lost).toBe("lost");
+  } finally {
+    await Promise.all([silent.end(), other.end()]);
+    await server.remove(url);
   }
 });

@@ -3,6 +3,7 @@
  * the lock has it for as long as its connection lives; when it dies, the next one that asks has it.
  */
 import { Client } from "pg";
+import { ended } from "./ended.ts";
 import { locks } from "./schema.ts";
 
 export type Lead = {
@@ -13,13 +14,13 @@ export type Lead = {
 
 export const createLead = (url: string): Lead => {
   let client: Client | undefined;
+  let connecting: Promise<Client> | undefined;
   let leads = false;
   const drop = (): void => {
     client = undefined;
     leads = false;
   };
-  const connected = async (): Promise<Client> => {
-    if (client) return client;
+  const connect = async (): Promise<Client> => {
     const own = new Client({
       connectionString: url,
       application_name: "remit leads",
@@ -35,6 +36,12 @@ export const createLead = (url: string): Lead => {
     await own.connect();
     return (client = own);
   };
+  /** One connection, however many ask at once: of two, one would keep the lock from the other. */
+  const connected = async (): Promise<Client> => {
+    if (client) return client;
+    connecting ??= connect().finally(() => (connecting = undefined));
+    return connecting;
+  };
   return {
     lead: async () => {
       try {
@@ -49,13 +56,13 @@ export const createLead = (url: string): Lead => {
         }
         return leads;
       } catch {
-        await client?.end().catch(() => undefined);
+        await ended(client?.end());
         drop();
         return false;
       }
     },
     close: async () => {
-      await client?.end().catch(() => undefined);
+      await ended(client?.end());
       drop();
     },
   };

@@ -28,6 +28,7 @@ import { createEntryViews, type EntryViews } from "./entries.ts";
 import { readEpochs, readTime } from "./epochs.ts";
 import { smallFigures } from "./figures.ts";
 import { headsDue } from "./heads.ts";
+import { ended } from "./ended.ts";
 import { createLead, type Lead } from "./lead.ts";
 import { createLists, type Lists } from "./lists.ts";
 import { type Limits, openPool } from "./open.ts";
@@ -178,7 +179,7 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
     close: async () => {
       await queue.settled();
       await lead.close();
-      await pool.end();
+      await ended(pool.end());
     },
   };
 };

@@ -4,9 +4,22 @@ import { Problem } from "../../kit/problem.ts";
 import { migrate } from "./schema.ts";
 
 /** How long anything may take; over it nothing was decided. */
-export type Limits = { statementMs: number; lockMs: number; connectMs: number; connectionsMax: number };
+export type Limits = {
+  statementMs: number;
+  lockMs: number;
+  connectMs: number;
+  /** How long a transaction may wait for this process: whoever is gone mustn't keep the others from the order of entries. */
+  silentMs: number;
+  connectionsMax: number;
+};
 
-const usualLimits: Limits = { statementMs: 10_000, lockMs: 5000, connectMs: 5000, connectionsMax: 8 };
+const usualLimits: Limits = {
+  statementMs: 10_000,
+  lockMs: 5000,
+  connectMs: 5000,
+  silentMs: 2000,
+  connectionsMax: 8,
+};
 
 /** What is counted stays within what a number holds exactly: sums beyond it are refused where they arise. */
 const numbers = new Set<number>([types.builtins.INT8, types.builtins.NUMERIC]);
@@ -36,7 +49,7 @@ export const openPool = async (
     connectionTimeoutMillis: limits.connectMs,
     statement_timeout: limits.statementMs,
     lock_timeout: limits.lockMs,
-    idle_in_transaction_session_timeout: limits.statementMs,
+    idle_in_transaction_session_timeout: limits.silentMs,
     // The server's own limits don't end a wait for a server that is gone.
     query_timeout: limits.statementMs + 1000,
   });

@@ -1,7 +1,7 @@
 /** Several services on one PostgreSQL ledger: what one changes is in force in the others, and none decides on what is outdated. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -10,11 +10,11 @@ import {
   repository,
   startTestService,
   tempDir,
-  type TestOptions,
   type TestService,
 } from "../../../conformance-tests/service.ts";
 import { newKey } from "../../identity/key.ts";
 import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
+import { admin, createFleet, decide, type Fleet, question, send, withPair } from "./fleet.test-parts.ts";
 
 let server: Server;
 beforeAll(async () => {
@@ -22,96 +22,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => server.stop());
 
-type Fleet = {
-  url: string;
-  services: TestService[];
-  add: (options?: TestOptions) => Promise<TestService>;
-  end: () => Promise<void>;
-};
-
-const schema = `
-@remit("user personal") entity User;
-@remit("agent") entity Agent;
-@remit("stored") entity Doc { secret?: Bool, ${Array.from({ length: 12 }, (_, n) => `a${n}?: Bool`).join(", ")} };
-action read appliesTo { principal: [User, Agent], resource: Doc };
-`;
-
-/** Services that share a database and the keys of its ledger, each with folders and a data directory of its own. */
-const createFleet = async (): Promise<Fleet> => {
-  const url = await server.create();
-  const services: TestService[] = [];
-  return {
-    url,
-    services,
-    add: async (options = {}) => {
-      const dir = tempDir();
-      const [first] = services;
-      mkdirSync(join(dir, "data"), { recursive: true });
-      if (first)
-        for (const key of ["ledger.key", "ledger.pub"])
-          copyFileSync(join(first.config.data, key), join(dir, "data", key));
-      for (const folder of ["policies", "schemas"]) mkdirSync(join(dir, folder));
-      const service = await startTestService({
-        dir,
-        files: {
-          "policies/a.cedar":
-            '@id("open") permit (principal, action, resource) unless { resource has secret && resource.secret };',
-          "policies/entities/e.json": '[{"uid":{"type":"Doc","id":"d"},"attrs":{},"parents":[]}]',
-          "policies/entities/agents.yaml": "agents: [{id: agent-1, owner: ann}]",
-          "schemas/s.cedarschema": schema,
-        },
-        settings: { store: url },
-        ...options,
-      });
-      services.push(service);
-      return service;
-    },
-    end: async () => {
-      for (const service of services) await service.close();
-      await server.remove(url);
-    },
-  };
-};
-
-const admin = ({ config }: TestService): Record<string, string> => ({
-  authorization: `Bearer ${readFileSync(join(config.data, "admin.key"), "utf8").trim()}`,
-});
-
-const send = async (
-  service: TestService,
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<Response> => {
-  const response = await fetch(`${service.url}${path}`, {
-    method,
-    headers: { ...admin(service), "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  return response;
-};
-
-const question = (resource = "d", agent = "agent-1"): object => ({
-  subject: { type: "Agent", id: agent },
-  action: { name: "read" },
-  resource: { type: "Doc", id: resource },
-});
-
-const decide = async (service: TestService, asked: object = question(), headers = admin(service)) => {
-  const { status, body } = await post(`${service.url}/access/v1/evaluation`, asked, headers);
-  return status === 200 ? body.decision : status;
-};
-
-const withFleet = async (use: (fleet: Fleet, one: TestService, other: TestService) => Promise<void>) => {
-  const fleet = await createFleet();
-  try {
-    const one = await fleet.add();
-    await use(fleet, one, await fleet.add());
-  } finally {
-    await fleet.end();
-  }
-};
+const withFleet = (use: (fleet: Fleet, one: TestService, other: TestService) => Promise<void>) =>
+  withPair(server, use);
 
 test("an agent that is stopped at one service is denied by the other with its very next answer", () =>
   withFleet(async (_fleet, one, other) => {
@@ -173,7 +85,7 @@ const filesOf = ({ dir }: TestService): Record<string, string> => ({
 });
 
 test("a service that can't take over what another promoted doesn't decide on what was in force before", async () => {
-  const fleet = await createFleet();
+  const fleet = await createFleet(server);
   try {
     const one = await fleet.add();
     const other = await fleet.add({ yaml: "stale_ms_max: 2000\n" });
@@ -222,7 +134,7 @@ test("a caller that is added at one service may ask the other, and is refused by
   }));
 
 test("a service without the ledger's keys doesn't start, and says why", async () => {
-  const fleet = await createFleet();
+  const fleet = await createFleet(server);
   try {
     const one = await fleet.add();
     await decide(one);
@@ -247,7 +159,7 @@ test("what is answered by either is in one ledger, which verifies", () =>
   }));
 
 test("who can't hear of changes says so, and after a while decides nothing; both pass with the reason", async () => {
-  const fleet = await createFleet();
+  const fleet = await createFleet(server);
   try {
     const one = await fleet.add({ yaml: "stale_ms_max: 3000\n" });
     const client = new Client({ connectionString: fleet.url });
@@ -303,7 +215,7 @@ test(
   "a ledger's file is taken along by the command, checked, and served from there on",
   { timeout: 60_000 },
   async () => {
-    const fleet = await createFleet();
+    const fleet = await createFleet(server);
     try {
       const before = await fleet.add({ settings: {} });
       fleet.services.length = 0;
