@@ -40,8 +40,8 @@ export type Health = {
   figures: () => Promise<Figures>;
 };
 
-/** How long the ledger's thread may take to answer: whoever looks whether it hangs mustn't hang with it. */
-const patienceMs = 2000;
+/** How long the ledger's thread may take to answer: that it hangs has to show within a second. */
+const patienceMs = 800;
 
 const inTime = async <T>(ask: Promise<T>): Promise<T> => {
   const over = new AbortController();
@@ -66,6 +66,14 @@ const askCheck = async (ask: Promise<{ ok: true } | { ok: false; error: string }
   } catch (error) {
     return { status: "failed", error: error instanceof Error ? error.message : String(error) };
   }
+};
+
+/** A ledger that takes writes is of no use while a commit hangs before all others. */
+const ledgerCheck = async (ledger: ThreadedLedger): Promise<Check> => {
+  const writable = await askCheck(ledger.writable());
+  const ms = ledger.underWayMs();
+  if (writable.status !== "ok" || ms <= patienceMs) return writable;
+  return { status: "failed", error: `a commit has been under way for ${Math.round(ms)} ms` };
 };
 
 /** No clock of today is before it. */
@@ -102,7 +110,7 @@ const checksOf = async (
   signedAt: number,
 ): Promise<Record<string, Check>> => {
   const [writable, engine] = await Promise.all([
-    askCheck(ledger.writable()),
+    ledgerCheck(ledger),
     askCheck(writer.calls.call("selfTest", undefined)),
   ]);
   return {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { startTestService, type TestService } from "../conformance-tests/service.ts";
 import { clockCheck } from "./app-health.ts";
+import { Sqlite } from "./store/sqlite/driver.ts";
 
 let service: TestService | undefined;
 afterEach(async () => {
@@ -68,6 +69,19 @@ describe("without a question being asked,", () => {
     );
     renameSync(`${file}.away`, file);
     expect(await flips(service, "ledger", "ok")).toBeLessThan(soonMs);
+  });
+
+  test("a ledger that another process holds shows, and so does its release", async () => {
+    service = await startTestService();
+    const other = new Sqlite(join(service.config.data, "remit.db"));
+    try {
+      other.exec("begin immediate");
+      expect(await flips(service, "ledger", "failed")).toBeLessThan(soonMs);
+      other.exec("rollback");
+      expect(await flips(service, "ledger", "ok")).toBeLessThan(2 * soonMs);
+    } finally {
+      other.close();
+    }
   });
 
   test("a broken policy shows as stale, with its place, and so does its repair", async () => {

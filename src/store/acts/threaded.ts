@@ -152,6 +152,8 @@ export type ThreadedLedger = DecisionStore &
     figures: (at: number) => Promise<LedgerFigures>;
     /** Acts that wait for a commit. */
     waiting: () => number;
+    /** How long what is under way has been, in milliseconds; 0 where nothing is. */
+    underWayMs: () => number;
     /** Commits what is queued and closes the file. */
     close: () => Promise<void>;
   };
@@ -243,6 +245,7 @@ type Called = Omit<
   | "exported"
   | "changeLegalHold"
   | "waiting"
+  | "underWayMs"
   | "close"
 >;
 
@@ -314,6 +317,7 @@ type ActQueue = {
   /** Resolves when no act is on its way, or has been for long enough. */
   gap: () => Promise<void>;
   waiting: () => number;
+  underWayMs: () => number;
 };
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
@@ -338,12 +342,14 @@ const answerAll = (batch: readonly Waiting[], done: readonly Done[]): void => {
 /** Acts on their way to the writer's thread. */
 const createQueue = (calls: Calls, { queueActsMax, waitMsMax, watch }: ConnectOptions): ActQueue => {
   const queue: Waiting[] = [];
-  const state = { flights: 0 };
+  /** When each was sent. */
+  const flights = new Set<{ sentAt: number }>();
   const quiet = createQuiet();
   const send = async (batch: Waiting[]): Promise<void> => {
-    state.flights++;
+    const sentAt = performance.now();
+    const flight = { sentAt };
+    flights.add(flight);
     try {
-      const sentAt = performance.now();
       const { done, times } = await calls.call<Committed>(
         "commit",
         batch.map(({ command }) => command),
@@ -353,9 +359,9 @@ const createQueue = (calls: Calls, { queueActsMax, waitMsMax, watch }: ConnectOp
     } catch (error) {
       for (const { reject } of batch) reject(error);
     } finally {
-      state.flights--;
+      flights.delete(flight);
       flush();
-      if (state.flights === 0) quiet.tell();
+      if (flights.size === 0) quiet.tell();
     }
   };
   const giveUp = (): void => {
@@ -365,7 +371,7 @@ const createQueue = (calls: Calls, { queueActsMax, waitMsMax, watch }: ConnectOp
   };
   const flush = (): void => {
     giveUp();
-    while (queue.length > 0 && state.flights < flightsMax) void send(takeBatch(queue));
+    while (queue.length > 0 && flights.size < flightsMax) void send(takeBatch(queue));
   };
   const perform = <T>(command: Command): Promise<T> =>
     new Promise<T>((resolve, reject) => {
@@ -379,15 +385,19 @@ const createQueue = (calls: Calls, { queueActsMax, waitMsMax, watch }: ConnectOp
   return {
     perform,
     gap: async () => {
-      if (state.flights > 0) await quiet.wait(giveWayMs);
+      if (flights.size > 0) await quiet.wait(giveWayMs);
     },
     waiting: () => queue.length,
+    underWayMs: () => {
+      const [oldest] = flights;
+      return oldest ? performance.now() - oldest.sentAt : 0;
+    },
   };
 };
 
 /** Connects to a writer's thread. */
 export const connectLedger = (calls: Calls, options: ConnectOptions): ThreadedLedger => {
-  const { perform, gap, waiting } = createQueue(calls, options);
+  const { perform, gap, waiting, underWayMs } = createQueue(calls, options);
   return {
     decide: (act) => perform<Decided[] | "stale">({ kind: "decide", act }),
     tryOut: async (facts) => {
@@ -416,6 +426,7 @@ export const connectLedger = (calls: Calls, options: ConnectOptions): ThreadedLe
     note: (command: NoteCommand) => perform<number>({ kind: "note", command }),
     ...callsOf(calls),
     waiting,
+    underWayMs,
     close: () => calls.call("close", undefined),
   };
 };

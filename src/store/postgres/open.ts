@@ -1,5 +1,5 @@
 /** Connections to the database: each with limits of time, so that no question waits for ever. */
-import { type default as pg, Pool, types } from "pg";
+import { Client, type default as pg, Pool, types } from "pg";
 import { Problem } from "../../kit/problem.ts";
 import { migrate } from "./schema.ts";
 
@@ -14,7 +14,7 @@ export type Limits = {
 };
 
 const usualLimits: Limits = {
-  statementMs: 10_000,
+  statementMs: 5000,
   lockMs: 5000,
   connectMs: 5000,
   silentMs: 2000,
@@ -56,14 +56,14 @@ export const openPool = async (
   pool.on("error", (error) => warn(`a connection to the database broke: ${error.message}`));
   // One that breaks between two statements of a transaction says so here, too: its next statement fails by itself.
   pool.on("connect", (client) => void client.on("error", () => undefined));
+  // Not one of the pool: tables with millions of rows take as long as they take.
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: limits.connectMs });
   try {
-    const client = await pool.connect();
-    try {
-      await migrate(client);
-    } finally {
-      client.release();
-    }
+    await client.connect();
+    await migrate(client);
+    await client.end();
   } catch (cause) {
+    await client.end().catch(() => undefined);
     await pool.end();
     if (cause instanceof Problem) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
