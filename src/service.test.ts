@@ -1,5 +1,5 @@
 /** The service as a whole, in the hands of the kernel: killed, told to stop, short of disk, started twice. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
@@ -49,6 +49,12 @@ const entriesOf = (dir: string): EntryView[] => {
   } finally {
     ledger.close();
   }
+};
+
+const expectVerified = (dir: string): void => {
+  const args = ["ledger", "verify", "--key", join(dir, "data/ledger.pub")];
+  const { status, stdout } = spawnSync(process.execPath, [main, ...args], { cwd: dir, encoding: "utf8" });
+  expect([status, stdout]).toEqual([0, expect.stringMatching(/^verified: \d+ entries/m)]);
 };
 
 type Asked = {
@@ -105,6 +111,7 @@ test(
       await once(child.process, "exit");
       answered.push(...(await running.stop()).answered);
     }
+    expectVerified(dir);
     const entries = entriesOf(dir);
     const recorded = new Set(entries.map(({ id }) => id));
     expect(answered.length).toBeGreaterThanOrEqual(60);
@@ -126,6 +133,7 @@ test("on SIGTERM under load every request that was accepted is answered and reco
   expect(failed).toEqual([]);
   const recorded = entriesOf(dir).flatMap(({ id, kind }) => (kind === "decision" ? [id] : []));
   expect([...answered].sort()).toEqual([...recorded].sort());
+  expectVerified(dir);
 });
 
 test("a second process on the same data directory refuses to start and names the holder", async () => {
@@ -166,6 +174,7 @@ test(
     await until(async () => (await fetch(`${service.url}/readyz`)).status === 200);
     expect((await ask()).body).toEqual({ decision: true });
     await service.close();
+    expectVerified(dir);
     const entries = entriesOf(dir);
     const permitted = answers
       .filter(({ status }) => status === 200)
