@@ -107,3 +107,27 @@ export const startServer = async (): Promise<Server> => {
     ...running,
   };
 };
+
+/** Everything that stands in the tables of a database, as text. */
+export const textOf = async (url: string): Promise<string> => {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows: found } = await client.query<{ tablename: string }>(
+      "select tablename from pg_tables where schemaname = 'public'",
+    );
+    const texts: string[] = [];
+    for (const { tablename } of found) {
+      // Leaves are bytes, which are shown as the text that they are.
+      const { rows } = await client.query<{ row: string }>(
+        tablename === "entry"
+          ? "select (to_jsonb(e) - 'leaf')::text || convert_from(leaf, 'UTF8') as row from entry e"
+          : `select to_jsonb(t)::text as row from ${tablename} t`,
+      );
+      texts.push(...rows.map(({ row }) => row));
+    }
+    return texts.join("\n");
+  } finally {
+    await client.end();
+  }
+};

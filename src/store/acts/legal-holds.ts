@@ -1,6 +1,6 @@
 /** Legal holds are placed and lifted, each by an entry. */
 import { Problem } from "../../kit/problem.ts";
-import type { LegalHold, LegalHoldCommand, LegalHoldScope } from "../../ledger/store.ts";
+import type { EntryFilter, LegalHold, LegalHoldCommand, LegalHoldScope } from "../../ledger/store.ts";
 import type { Desk } from "./desk.ts";
 import { appendNote } from "./notes.ts";
 
@@ -10,6 +10,19 @@ export type LegalHoldRows = {
   insert: (hold: LegalHold) => void;
   lift: (id: string, lifted: NonNullable<LegalHold["lifted"]>) => void;
 };
+
+/** Which entries a hold keeps. */
+export const entriesUnder = ({
+  agent,
+  subject,
+  from,
+  to,
+}: LegalHoldScope): Omit<EntryFilter, "limit" | "order"> => ({
+  ...(agent === undefined ? {} : { agent }),
+  ...(subject === undefined ? {} : { user: subject }),
+  ...(from === undefined ? {} : { from }),
+  ...(to === undefined ? {} : { to }),
+});
 
 /** Places or lifts a hold. What it is of may name a person, so its entry doesn't. */
 export const legalHoldAct = (desk: Desk, command: LegalHoldCommand): LegalHold => {

@@ -5,6 +5,7 @@
 import type pg from "pg";
 import { type Alert, readAlert } from "../../alert/alert.ts";
 import type { Sink } from "../../alert/sink.ts";
+import type { SharedPart } from "../../decision/store.ts";
 import { Problem } from "../../kit/problem.ts";
 import { createDesk } from "./desk.ts";
 import { bumpEpochs, partsChanged } from "./epochs.ts";
@@ -22,6 +23,15 @@ export type Commits = {
    * @throws Problem `ledger_unavailable`: nothing was answered, and whatever was recorded holds no permit that anybody heard of
    */
   write: <T>(work: Work<T>) => Promise<T>;
+  /**
+   * Does what looks through whole tables, in their turn with all others, and then work on what came of it. `parts` are those
+   * that `first` changes. @throws Problem as `write`; one that `first` throws as it is
+   */
+  alone: <F, T>(
+    first: (client: Query) => Promise<F>,
+    work: (found: F) => Work<T>,
+    parts: readonly SharedPart[],
+  ) => Promise<T>;
   /** Does work on what is committed at this moment, and throws away what it changed. @throws Problem `ledger_unavailable` */
   look: <T>(work: Work<T>) => Promise<T>;
 };
@@ -69,9 +79,10 @@ const attempt = <T>(work: () => T): (() => T) => {
   }
 };
 
-export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOptions): Commits => {
-  /** Does work again and again until it wants nothing more. `known` is fetched to begin with. */
-  const workedOut = async <T>(
+/** Does work again and again until it wants nothing more. `known` is fetched to begin with. */
+const worker =
+  (sinks: readonly Sink[]) =>
+  async <T>(
     client: Query,
     known: Fetched,
     minted: Map<string, string>,
@@ -94,28 +105,46 @@ export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOption
     }
     throw new Problem("internal", "an act wants more at every look");
   };
+
+const written = async <T>(
+  client: Query,
+  worked: Worked<T>,
+  parts: readonly SharedPart[] = [],
+): Promise<Worked<T>> => {
+  const changes = worked.set.changes();
+  await writeRows(client, changes);
+  await bumpEpochs(client, [...new Set([...parts, ...partsChanged(changes)])]);
+  return worked;
+};
+
+export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOptions): Commits => {
+  const workedOut = worker(sinks);
+  const inTurn = <T>(act: (client: Query) => Promise<T>): Promise<T> =>
+    transaction(pool, `select pg_advisory_xact_lock(${locks.order})`, act);
   const commit = async <T>(work: Work<T>): Promise<Worked<T>> => {
     const minted = new Map<string, string>();
     const { fetched } = await workedOut(pool, new Map(), minted, work);
-    return transaction(pool, `select pg_advisory_xact_lock(${locks.order})`, async (client) => {
-      const worked = await workedOut(client, fetched, minted, work);
-      const changes = worked.set.changes();
-      await writeRows(client, changes);
-      await bumpEpochs(client, partsChanged(changes));
-      return worked;
-    });
+    return inTurn(async (client) => written(client, await workedOut(client, fetched, minted, work)));
+  };
+  const done = async <T>(committed: Promise<Worked<T>>): Promise<T> => {
+    try {
+      const { value, set, warnings } = await committed;
+      for (const warning of warnings) warn(warning);
+      for (const { body } of set.changedIn<{ body: string }>("alert")) tell(readAlert(body));
+      return value;
+    } catch (error) {
+      throw unavailable(error);
+    }
   };
   return {
-    write: async (work) => {
-      try {
-        const { value, set, warnings } = await commit(work);
-        for (const warning of warnings) warn(warning);
-        for (const { body } of set.changedIn<{ body: string }>("alert")) tell(readAlert(body));
-        return value;
-      } catch (error) {
-        throw unavailable(error);
-      }
-    },
+    write: (work) => done(commit(work)),
+    alone: (first, work, parts) =>
+      done(
+        inTurn(async (client) => {
+          const worked = await workedOut(client, new Map(), new Map(), work(await first(client)));
+          return written(client, worked, parts);
+        }),
+      ),
     look: async (work) => {
       try {
         const { value, warnings } = await snapshot(pool, (client) =>

@@ -13,6 +13,8 @@ export type EntryViews = {
   entry: (ref: number | string) => Promise<EntryShown | undefined>;
 };
 
+type Query = Pick<pg.ClientBase, "query">;
+
 type Row = { idx: number; leaf: Buffer; leaf_hash: Buffer; body: string | null };
 
 const rowSql = `select e.idx, e.leaf, e.leaf_hash, d.body from entry e left join detail d on d.idx = e.idx`;
@@ -69,7 +71,7 @@ const nameOf =
     `select name from pseudonym where kind = ${add(kind)} and type = '' and id = ${add(id)}`;
 
 /** An id that is too long for a chain goes by its digest there. */
-const agentNames = async (pool: pg.Pool, id: string): Promise<string[]> => {
+const agentNames = async (pool: Query, id: string): Promise<string[]> => {
   const rows = await readRows<{ name: string }>(
     pool,
     "select name from pseudonym where kind in ('entity', 'type') and id = $1",
@@ -123,21 +125,50 @@ const plainConditions = ({
     : [(add: (value: unknown) => string) => `e.idx ${order === "asc" ? ">" : "<"} ${add(cursor)}`]),
 ];
 
-const find = async (pool: pg.Pool, filter: EntryFilter, limit: number): Promise<Row[]> => {
-  const { agent, order } = filter;
+/** What entries are found by, all of it together. */
+const whereOf = async (
+  client: Query,
+  filters: readonly Partial<EntryFilter>[],
+  add: (value: unknown) => string,
+): Promise<string[]> => {
+  const where: string[] = [];
+  for (const filter of filters) {
+    const given = { order: "asc" as const, limit: 1, ...filter };
+    for (const condition of [...facetConditions(given), ...plainConditions(given)])
+      where.push(condition(add));
+    if (given.agent !== undefined)
+      where.push(
+        `e.idx in (select idx from entry_agent where agent = any(${add(await agentNames(client, given.agent))}::text[]))`,
+      );
+  }
+  return where;
+};
+
+const find = async (pool: Query, filter: EntryFilter, limit: number): Promise<Row[]> => {
   const values: unknown[] = [];
   const add = (value: unknown): string => `$${values.push(value)}`;
-  const where = [...facetConditions(filter), ...plainConditions(filter)].map((condition) => condition(add));
-  if (agent !== undefined)
-    where.push(
-      `e.idx in (select idx from entry_agent where agent = any(${add(await agentNames(pool, agent))}::text[]))`,
-    );
+  const where = await whereOf(pool, [filter], add);
   return readRows<Row>(
     pool,
     `${rowSql} ${where.length === 0 ? "" : `where ${where.join(" and ")}`}
-     order by e.idx ${order} limit ${add(limit)}`,
+     order by e.idx ${filter.order} limit ${add(limit)}`,
     values,
   );
+};
+
+/** Whether there is an entry that all of these filters find, among some where they are given. */
+export const isAnyEntry = async (
+  client: Query,
+  filters: readonly Partial<EntryFilter>[],
+  among?: readonly number[],
+): Promise<boolean> => {
+  const values: unknown[] = [];
+  const add = (value: unknown): string => `$${values.push(value)}`;
+  const where = await whereOf(client, filters, add);
+  if (among) where.push(`e.idx = any(${add(among)}::bigint[])`);
+  const all = where.length === 0 ? "" : `where ${where.join(" and ")}`;
+  const rows = await readRows(client, `select 1 as one from entry e ${all} limit 1`, values);
+  return rows.length > 0;
 };
 
 export const createEntryViews = (pool: pg.Pool): EntryViews => ({

@@ -28,6 +28,7 @@ import { createEntryViews, type EntryViews } from "./entries.ts";
 import { readEpochs, readTime } from "./epochs.ts";
 import { smallFigures } from "./figures.ts";
 import { headsDue } from "./heads.ts";
+import { createErase, type Erase } from "./erase.ts";
 import { ended } from "./ended.ts";
 import { createLead, type Lead } from "./lead.ts";
 import { createLists, type Lists } from "./lists.ts";
@@ -61,6 +62,7 @@ export type Ledger = Tree &
     accounts: (budget: string, at: Micros, limit: number, after: string) => Promise<AccountView[]>;
     /** Recomputes every balance from the entries; what differs. */
     auditBalances: () => Promise<BalanceFault[]>;
+    erase: Erase;
     /** Lapses holds whose time is over; how many there were. */
     lapse: (at: Micros) => Promise<number>;
     /** Takes budgets over, or says why it can't. */
@@ -152,6 +154,7 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
     ...guardedAll(views),
     ...createTrials(commits, bound, books.now),
     perform: queue.perform,
+    erase: createErase(pool, commits),
     accounts: guarded((id, ...page) => accounts(budgetOf(books.now(), id), ...page)),
     auditBalances: guarded(() => auditBalances(pool)),
     lapse: async (at) => {

@@ -5,22 +5,33 @@ import { type Command, type Committed, handlersOf, sizeOf, type Stopwatch } from
 import type { Ledger } from "./ledger.ts";
 
 /** What only SQLite's ledger does. */
-const notHere = (kind: "erase" | "prune"): Done => ({
-  problem: {
-    code: "conflict",
-    detail: `a ledger in PostgreSQL can't ${kind} yet: nothing was changed`,
-  },
-});
+const notHere: Done = {
+  problem: { code: "conflict", detail: "a ledger in PostgreSQL can't prune yet: nothing was changed" },
+};
+
+/** An act that is refused is an answer; what the database says fails the commit. */
+const orRefused = async (act: Promise<unknown>): Promise<Done> => {
+  try {
+    return { value: await act };
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code === "ledger_unavailable") throw error;
+    const { code, detail, field } = error;
+    return { problem: { code, detail, ...(field === undefined ? {} : { field }) } };
+  }
+};
+
+const doing =
+  ({ perform, erase }: Pick<Ledger, "perform" | "erase">) =>
+  async (command: Command): Promise<Done> => {
+    if (command.kind === "erase") return orRefused(erase(command.command));
+    return command.kind === "prune" ? notHere : perform(command);
+  };
 
 const timedCommit =
-  ({ perform }: Pick<Ledger, "perform">, stopwatch: Stopwatch) =>
+  (ledger: Pick<Ledger, "perform" | "erase">, stopwatch: Stopwatch) =>
   async (commands: Command[]): Promise<Committed> => {
     const from = performance.now();
-    const done = await Promise.all(
-      commands.map(async (command) =>
-        command.kind === "erase" || command.kind === "prune" ? notHere(command.kind) : perform(command),
-      ),
-    );
+    const done = await Promise.all(commands.map(doing(ledger)));
     const questions = commands.reduce((sum, command) => sum + sizeOf(command), 0);
     // Questions are judged once to find out what they touch, and again where it counts.
     const judgedMs = stopwatch.take().slice(-questions);

@@ -3,10 +3,16 @@
  * still verifies; balances stay, on accounts that name nobody any more.
  */
 import type { Database } from "better-sqlite3";
-import { actRecord } from "../../decision/record.ts";
 import { pseudonym } from "../../kit/id.ts";
-import { Problem } from "../../kit/problem.ts";
 import type { EntryFilter, Erased, EraseCommand, Remains } from "../../ledger/store.ts";
+import {
+  appendErasure,
+  formsOf,
+  heldProblem,
+  namesPerson,
+  textsNaming,
+  unknownSubject,
+} from "../acts/erase.ts";
 import { findEntries } from "./entry-search.ts";
 import { heldAmong } from "./legal-holds.ts";
 import type { Desk } from "./desk.ts";
@@ -15,25 +21,6 @@ import type { Desk } from "./desk.ts";
 export type Erase = (desk: Desk, command: EraseCommand) => Erased;
 
 type Account = { id: number; budget: string; name: string };
-
-/** What an account can be counted per that names no person. */
-const impersonal = new Set(["agent", "run", "team", "org", "model", "tool"]);
-
-const namesPerson = (account: string, id: string, isAgent: boolean): boolean =>
-  account.split(",").some((part) => {
-    const split = part.indexOf(":");
-    const per = part.slice(0, split);
-    const value = part
-      .slice(split + 1)
-      .replaceAll("%2C", ",")
-      .replaceAll("%25", "%");
-    return value === id && (!impersonal.has(per) || (isAgent && per === "agent"));
-  });
-
-const quoted = (text: string): string => JSON.stringify(text);
-
-/** How a text stands in JSON, as a value and within a text that is JSON or Cedar itself. */
-const formsOf = (text: string): string[] => [quoted(text), quoted(quoted(text)).slice(1, -1)];
 
 const anyOf = (column: string, forms: readonly string[]): string =>
   `(${forms.map(() => `instr(${column}, ?) > 0`).join(" or ")})`;
@@ -123,15 +110,6 @@ const createRemains = (db: Database): ((subject: EraseCommand["subject"]) => Rem
   };
 };
 
-const heldProblem = (hold: string): Problem =>
-  new Problem(
-    "conflict",
-    `entries that name the subject are under the legal hold \`${hold}\`: lift it first`,
-    {
-      field: "subject",
-    },
-  );
-
 /** The entries that bear a pseudonym of the subject, as subject, actor or resource. */
 const namedIn = (db: Database, subject: EraseCommand["subject"]): Set<number> => {
   const find = (filter: Partial<EntryFilter>): number[] =>
@@ -157,34 +135,22 @@ export const createErase = (db: Database): Erase => {
   const unname = createUnname(db);
   const remains = createRemains(db);
   return (desk, command) => {
-    const { id, at, caller, subject, reason } = command;
+    const { subject } = command;
     const names = namesOf.all(subject.type, subject.id);
     const acts = names.some((name) => isAgent.get(name) !== undefined);
     // A pseudonym of an entry under hold must still be known, whether or not its detail names the person.
     const hold = names.length === 0 ? undefined : heldAmong(db, namedIn(db, subject));
     if (hold !== undefined) throw heldProblem(hold);
     const accounts = accountsOf.all().filter(({ name }) => namesPerson(name, subject.id, acts));
-    const texts = [...new Set(accounts.map(({ name }) => quoted(name)))];
-    const forms = [...formsOf(subject.id), ...texts];
-    // An alert's text holds an account's name among other words.
-    const details = forget(forms, [...forms, ...texts.map((text) => `${text.slice(1, -1)} `)]);
+    const { forms, alertForms } = textsNaming(subject.id, accounts);
+    const details = forget(forms, alertForms);
     const others = unname(subject, names[0] ?? pseudonym());
-    if (names.length === 0 && details === 0 && accounts.length === 0 && others === 0)
-      throw new Problem("not_found", "the ledger knows nothing of this subject", { field: "subject" });
+    if (names.length === 0 && details === 0 && accounts.length === 0 && others === 0) throw unknownSubject();
     for (const name of names) deleteName.run(name);
     rename(accounts);
     // What was remembered names what was erased.
     desk.renew();
-    const facts = { subjects: names, details, accounts: accounts.length };
-    const index = desk.append.entry({
-      id,
-      at,
-      kind: "subject.erase",
-      record: (pseudonyms, detail) =>
-        actRecord(pseudonyms, { kind: "subject.erase", id, at, caller, detail, moves: [], facts }),
-      body: JSON.stringify({ reason }),
-      agents: [],
-    });
+    const index = appendErasure(desk, command, { subjects: names, details, accounts: accounts.length });
     return { index, details, accounts: accounts.length, remains: remains(subject) };
   };
 };

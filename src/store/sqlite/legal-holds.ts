@@ -2,7 +2,7 @@
 import type { Database } from "better-sqlite3";
 import type { Micros } from "../../kit/clock.ts";
 import type { EntryFilter, LegalHold } from "../../ledger/store.ts";
-import type { LegalHoldRows } from "../acts/legal-holds.ts";
+import { entriesUnder, type LegalHoldRows } from "../acts/legal-holds.ts";
 import { findEntries } from "./entry-search.ts";
 
 type Row = {
@@ -39,18 +39,11 @@ export const legalHolds = (db: Database): LegalHold[] =>
 
 const standing = (db: Database): LegalHold[] => legalHolds(db).filter(({ lifted }) => !lifted);
 
-const filterOf = ({ agent, subject, from, to }: LegalHold): Omit<EntryFilter, "limit" | "order"> => ({
-  ...(agent === undefined ? {} : { agent }),
-  ...(subject === undefined ? {} : { user: subject }),
-  ...(from === undefined ? {} : { from }),
-  ...(to === undefined ? {} : { to }),
-});
-
 /** The first entry that is held, and by which hold. Everything must be in the tables of the search. */
 export const firstHeld = (db: Database): { index: number; hold: string } | undefined =>
   standing(db)
     .flatMap((hold) => {
-      const [index] = findEntries(db, { ...filterOf(hold), order: "asc", limit: 1 }, 1);
+      const [index] = findEntries(db, { ...entriesUnder(hold), order: "asc", limit: 1 }, 1);
       return index === undefined ? [] : [{ index, hold: hold.id }];
     })
     .toSorted((a, b) => a.index - b.index)[0];
@@ -62,7 +55,7 @@ export const heldAmong = (db: Database, indices: ReadonlySet<number>): string | 
   if (indices.size === 0) return undefined;
   for (const hold of standing(db))
     for (let cursor: number | undefined; ;) {
-      const filter: EntryFilter = { ...filterOf(hold), order: "asc", limit: pageEntries };
+      const filter: EntryFilter = { ...entriesUnder(hold), order: "asc", limit: pageEntries };
       const page = findEntries(db, cursor === undefined ? filter : { ...filter, cursor }, pageEntries);
       if (page.some((index) => indices.has(index))) return hold.id;
       cursor = page.at(-1);
