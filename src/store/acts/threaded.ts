@@ -152,7 +152,7 @@ export type ThreadedLedger = DecisionStore &
     figures: (at: number) => Promise<LedgerFigures>;
     /** Acts that wait for a commit. */
     waiting: () => number;
-    /** How long what is under way has been, in milliseconds; 0 where nothing is. */
+    /** How long a commit has been under way, in milliseconds; 0 where none is. What is done by itself may take long. */
     underWayMs: () => number;
     /** Commits what is queued and closes the file. */
     close: () => Promise<void>;
@@ -339,15 +339,17 @@ const answerAll = (batch: readonly Waiting[], done: readonly Done[]): void => {
   }
 };
 
+/** Acts that were sent together, and when. */
+type Flight = { sentAt: number; alone: boolean };
+
 /** Acts on their way to the writer's thread. */
 const createQueue = (calls: Calls, { queueActsMax, waitMsMax, watch }: ConnectOptions): ActQueue => {
   const queue: Waiting[] = [];
-  /** When each was sent. */
-  const flights = new Set<{ sentAt: number }>();
+  const flights = new Set<Flight>();
   const quiet = createQuiet();
   const send = async (batch: Waiting[]): Promise<void> => {
     const sentAt = performance.now();
-    const flight = { sentAt };
+    const flight = { sentAt, alone: batch.some(({ command }) => isAlone(command)) };
     flights.add(flight);
     try {
       const { done, times } = await calls.call<Committed>(
@@ -389,7 +391,7 @@ const createQueue = (calls: Calls, { queueActsMax, waitMsMax, watch }: ConnectOp
     },
     waiting: () => queue.length,
     underWayMs: () => {
-      const [oldest] = flights;
+      const oldest = [...flights].find(({ alone }) => !alone);
       return oldest ? performance.now() - oldest.sentAt : 0;
     },
   };
