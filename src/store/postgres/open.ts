@@ -1,6 +1,7 @@
 /** Connections to the database: each with limits of time, so that no question waits for ever. */
 import { Client, type default as pg, Pool, types } from "pg";
 import { Problem } from "../../kit/problem.ts";
+import { ended } from "./ended.ts";
 import { migrate } from "./schema.ts";
 
 /** How long anything may take; over it nothing was decided. */
@@ -58,13 +59,15 @@ export const openPool = async (
   pool.on("connect", (client) => void client.on("error", () => undefined));
   // Not one of the pool: tables with millions of rows take as long as they take.
   const client = new Client({ connectionString: url, connectionTimeoutMillis: limits.connectMs });
+  // What it was asked fails by itself.
+  client.on("error", () => undefined);
   try {
     await client.connect();
     await migrate(client);
     await client.end();
   } catch (cause) {
-    await client.end().catch(() => undefined);
-    await pool.end();
+    await ended(client.end());
+    await ended(pool.end());
     if (cause instanceof Problem) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new Problem("not_ready", `the database can't be used: ${why}`, { cause });
