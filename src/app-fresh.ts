@@ -95,8 +95,8 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
   let shared: Shared | undefined;
   let known: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
   let heardAt = Date.now();
-  let behind = false;
-  let failed = "";
+  /** Why what was heard of isn't in force. */
+  let failed: string | undefined;
   let ahead = 0;
   const reload: Record<SharedPart, (held: Shared) => Promise<void>> = {
     agents: ({ agents }) => agents.refresh(),
@@ -110,8 +110,7 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
     for (const part of order) if (epochs[part] !== known[part]) await reload[part](held);
     known = epochs;
     worlds.keepEpochs(epochs);
-    behind = false;
-    failed = "";
+    failed = undefined;
   };
   const refresh = oneAtATime(async () => {
     if (shared) await take(shared);
@@ -121,13 +120,12 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
     skew: () => ahead,
     heard: (epochs, at, skew) => {
       ahead = skew;
-      if (!behind) heardAt = Math.max(heardAt, at);
+      if (failed === undefined) heardAt = Math.max(heardAt, at);
       if (!shared || order.every((part) => epochs[part] === known[part])) return;
       refresh().catch((error: unknown) => {
-        // What was heard of and isn't in force counts as not heard.
-        behind = true;
         const why = error instanceof Error ? error.message : String(error);
         if (why !== failed) log.error({ err: error }, "what others changed can't be taken over yet");
+        // What was heard of and isn't in force counts as not heard.
         failed = why;
       });
     },
