@@ -82,6 +82,19 @@ describe("the container file", () => {
     expect(files.filter((path) => !path.startsWith("!") && !copied.has(path))).toEqual([]);
   });
 
+  test("can bring what traces need: each optional peer of OpenTelemetry, in a version that fits", async () => {
+    const [, script] = / \$\(node -p "(.+)"\) /.exec(argumentsOf("RUN").join("\n"))!;
+    const { stdout } = await promisify(execFile)(process.execPath, ["-p", script!], { cwd: repository });
+    const { peerDependencies } = JSON.parse(read("package.json")) as {
+      peerDependencies: Record<string, string>;
+    };
+    const peers = Object.keys(peerDependencies).filter((name) => name.startsWith("@opentelemetry/"));
+    expect(peers.length).toBeGreaterThan(3);
+    const brought = stdout.trim().split(" ");
+    expect(brought.map((each) => each.slice(0, each.lastIndexOf("@")))).toEqual(peers);
+    for (const each of brought) expect(each).toMatch(/@[~^]?\d+\.\d+\.\d+$/);
+  });
+
   test("pins its base by a full version, of a Node that the package supports", () => {
     const bases = argumentsOf("FROM").map((rest) => rest.split(" ")[0]!);
     expect(new Set(bases).size).toBe(1);
