@@ -11,7 +11,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { openLink } from "../conformance-tests/link.ts";
+import { type Link, openLink } from "../conformance-tests/link.ts";
 import { startServer } from "../conformance-tests/postgres.ts";
 import { fixture, startTestService, type TestService } from "../conformance-tests/service.ts";
 import { Sqlite } from "../src/store/sqlite/driver.ts";
@@ -55,13 +55,15 @@ const soon = async (holds: () => Promise<boolean>): Promise<void> => {
   while (!(await holds())) await sleep(5);
 };
 
+type Kept = { recorded: Set<string>; verified: boolean };
+
 /** A service with a fault that can be brought about and ended. */
 type Patient = {
   url: () => string;
   begin: () => Promise<void>;
   end: () => Promise<void>;
   /** Ends the service, and reads what it recorded. */
-  close: () => Promise<{ recorded: Set<string>; verified: boolean }>;
+  close: () => Promise<Kept>;
 };
 
 type Fault = { name: string; open: (dir: string) => Promise<Patient> };
@@ -81,7 +83,7 @@ const foldersIn = (dir: string): void => {
 };
 
 /** What the file holds once nobody has it. */
-const inFile = (dir: string): { recorded: Set<string>; verified: boolean } => {
+const inFile = (dir: string): Kept => {
   const { text } = remit(dir, "ledger", "list", "--format", "json", "--limit", "1000000");
   return {
     recorded: new Set((JSON.parse(text) as { id: string }[]).map(({ id }) => id)),
@@ -89,25 +91,25 @@ const inFile = (dir: string): { recorded: Set<string>; verified: boolean } => {
   };
 };
 
+type Turns = { begin: () => unknown; end: () => unknown };
+
+const patientOf = (service: TestService, { begin, end }: Turns, kept: () => Promise<Kept>): Patient => ({
+  url: () => service.url,
+  begin: async () => void (await begin()),
+  end: async () => void (await end()),
+  close: async () => {
+    await service.close();
+    return kept();
+  },
+});
+
 /** A fault of a service of this process on a file. */
-const onFile = (
-  name: string,
-  fault: (service: TestService) => { begin: () => unknown; end: () => unknown },
-): Fault => ({
+const onFile = (name: string, fault: (service: TestService) => Turns): Fault => ({
   name,
   open: async (dir) => {
     foldersIn(dir);
     const service = await startTestService({ dir });
-    const { begin, end } = fault(service);
-    return {
-      url: () => service.url,
-      begin: async () => void (await begin()),
-      end: async () => void (await end()),
-      close: async () => {
-        await service.close();
-        return inFile(dir);
-      },
-    };
+    return patientOf(service, fault(service), async () => inFile(dir));
   },
 });
 
@@ -150,7 +152,7 @@ const files: readonly Fault[] = [
     begin: () => boundLedger(1),
     end: () => boundLedger(1_000_000),
   })),
-  onFile("the database held by another process", ({ config }) => {
+  onFile("the database held by somebody else", ({ config }) => {
     const other = new Sqlite(join(config.data, "remit.db"));
     return {
       begin: () => void other.exec("begin immediate"),
@@ -163,13 +165,28 @@ const files: readonly Fault[] = [
 
 type Page = { entries: { id: string }[]; next?: number };
 
+/** What the database holds once nobody serves it. */
+const inDatabase = async (dir: string, url: string): Promise<Kept> => {
+  writeFileSync(join(dir, "remit.yaml"), `store: ${url}\n`);
+  const { ok } = remit(dir, "store", "check");
+  const service = await startTestService({ dir, settings: { store: url } });
+  const recorded = new Set<string>();
+  const authorization = `Bearer ${readFileSync(join(dir, "data/admin.key"), "utf8").trim()}`;
+  for (let cursor: number | undefined = 0; cursor !== undefined;) {
+    const path = `/v1/ledger/entries?kind=decision&order=asc&limit=1000&cursor=${cursor}`;
+    const page = await fetch(`${service.url}${path}`, { headers: { authorization } });
+    const { entries, next } = (await page.json()) as Page;
+    for (const { id } of entries) recorded.add(id);
+    cursor = next;
+  }
+  await service.close();
+  return { recorded, verified: ok };
+};
+
 const server = await startServer();
 
 /** A fault of the way to PostgreSQL, or of PostgreSQL. */
-const onPostgres = (
-  name: string,
-  fault: (link: Awaited<ReturnType<typeof openLink>>) => { begin: () => unknown; end: () => unknown },
-): Fault => ({
+const onPostgres = (name: string, fault: (link: Link) => Turns): Fault => ({
   name: `PostgreSQL: ${name}`,
   open: async (dir) => {
     foldersIn(dir);
@@ -178,31 +195,12 @@ const onPostgres = (
     const link = await openLink(Number(to.port));
     to.port = String(link.port);
     const service = await startTestService({ dir, settings: { store: to.href } });
-    const { begin, end } = fault(link);
-    return {
-      url: () => service.url,
-      begin: async () => void (await begin()),
-      end: async () => void (await end()),
-      close: async () => {
-        await service.close();
-        await link.close();
-        writeFileSync(join(dir, "remit.yaml"), `store: ${url}\n`);
-        const { ok } = remit(dir, "store", "check");
-        const again = await startTestService({ dir, settings: { store: url } });
-        const recorded = new Set<string>();
-        const authorization = `Bearer ${readFileSync(join(dir, "data/admin.key"), "utf8").trim()}`;
-        for (let cursor: number | undefined = 0; cursor !== undefined;) {
-          const path = `/v1/ledger/entries?kind=decision&order=asc&limit=1000&cursor=${cursor}`;
-          const page = await fetch(`${again.url}${path}`, { headers: { authorization } });
-          const { entries, next } = (await page.json()) as Page;
-          for (const { id } of entries) recorded.add(id);
-          cursor = next;
-        }
-        await again.close();
-        await server.remove(url);
-        return { recorded, verified: ok };
-      },
-    };
+    return patientOf(service, fault(link), async () => {
+      await link.close();
+      const found = await inDatabase(dir, url);
+      await server.remove(url);
+      return found;
+    });
   },
 });
 

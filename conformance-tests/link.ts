@@ -1,5 +1,6 @@
 /** A way to a server that can be blocked, so that nothing passes and nobody is told, and slowed down. */
 import { connect, createServer, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export type Link = {
   port: number;
@@ -21,22 +22,25 @@ export const openLink = async (to: number): Promise<Link> => {
   let blocked = false;
   let delayMs = 0;
   const pass = (from: Socket, into: Socket): void => {
+    // One after another, also where the way becomes quicker: what comes later mustn't overtake.
+    let before: Promise<void> = Promise.resolve();
+    const follow = async (earlier: Promise<void>, piece: Buffer, due: number): Promise<void> => {
+      await earlier;
+      if (due > performance.now()) await sleep(due - performance.now());
+      if (!into.destroyed) into.write(piece);
+    };
     from.on("data", (piece: Buffer) => {
-      if (delayMs === 0) into.write(piece);
-      else setTimeout(() => into.destroyed || into.write(piece), delayMs);
+      before = follow(before, piece, performance.now() + delayMs);
     });
     from.on("error", () => undefined);
     from.on("close", () => {
       open.delete(from);
-      if (!blocked && !lost.has(from)) into.destroy();
+      if (!blocked && !lost.has(from)) void before.then(() => into.destroy());
     });
   };
   const server = createServer((near) => {
     const far = connect(to, "127.0.0.1");
-    for (const socket of [near, far]) {
-      open.add(socket.setNoDelay());
-      if (blocked) socket.pause();
-    }
+    for (const socket of [near, far]) open.add(socket.setNoDelay());
     pass(near, far);
     pass(far, near);
     if (blocked) for (const socket of [near, far]) socket.pause();

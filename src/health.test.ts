@@ -71,7 +71,7 @@ describe("without a question being asked,", () => {
     expect(await flips(service, "ledger", "ok")).toBeLessThan(soonMs);
   });
 
-  test("a ledger that another process holds shows, and so does its release", async () => {
+  test("a ledger that somebody else holds shows, and so does its release", async () => {
     service = await startTestService();
     const other = new Sqlite(join(service.config.data, "remit.db"));
     try {
