@@ -42,6 +42,8 @@ export type EntryRow = {
   denied: boolean;
   salt: Uint8Array;
   body: string;
+  /** What the leaf says of it. */
+  rec: JsonObject;
   /** Everyone it concerns as an agent, as `agentsOf` names them. */
   agents: readonly string[];
 };
@@ -71,7 +73,8 @@ export const createAppend = ({ insert, heads, names }: EntryRows, from: number):
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `recordOf`
     const named = rec["resource"] as Ref | undefined;
     const resource = named ? nameOf(named) : null;
-    insert({ index, id, at, kind, leaf, hash, resource, denied, salt, body, agents: agentsOf(keys, rec) });
+    const agentNames = agentsOf(keys, rec);
+    insert({ index, id, at, kind, leaf, hash, resource, denied, salt, body, rec, agents: agentNames });
     extendChains(heads, keys, hash);
     return index;
   };

@@ -248,9 +248,17 @@ const withoutProof = ({ identity, ...facts }: Facts): Facts => ({
   ...(identity ? { identity: { ...identity, assurance: "asserted", subjectAssurance: "asserted" } } : {}),
 });
 
+/** Gives the facts of a text. Nobody changes them: they may be read again. */
+export type Read = (body: string) => Facts;
+
 /** The facts as they stand in this act: what was changed since they were gathered may refuse the question. */
-export const asStands = (desk: Desk, bound: Bound, body: string): { facts: Facts; body: string } => {
-  const asked = readFacts(body);
+export const asStands = (
+  desk: Desk,
+  bound: Bound,
+  body: string,
+  read: Read = readFacts,
+): { facts: Facts; body: string } => {
+  const asked = read(body);
   const foreign = keyRefusal(desk.agentKeys, asked);
   const facts = foreign ? withoutProof(asked) : asked;
   if (facts.refusal) return { facts, body: foreign ? factsText(facts) : body };
@@ -275,10 +283,10 @@ type DecideOne = (desk: Desk, body: string) => Decided;
 /** What throws in a judgement denies its question alone; what the database throws fails the commit. */
 const deciderOfOne = (
   bound: Bound,
-  { write, warn }: { write: Write; warn: (warning: string) => void },
+  { write, warn, read }: { write: Write; warn: (warning: string) => void; read: Read },
 ): DecideOne => {
   const answer = (desk: Desk, asked: string): Decided => {
-    const { facts, body } = asStands(desk, bound, asked);
+    const { facts, body } = asStands(desk, bound, asked, read);
     const { idempotency, caller } = facts;
     const known =
       idempotency && !facts.dryRun ? desk.replies.find("evaluation", caller, idempotency.key) : undefined;
@@ -297,15 +305,19 @@ const deciderOfOne = (
       if (desk.isFatal(error)) throw error;
       warn(faultOf(bound, error));
       const verdict = denialOf("policy_error", "the judgement failed");
-      return write(desk, withoutKey(readFacts(body)), body, { verdict, ...nothing });
+      return write(desk, withoutKey(read(body)), body, { verdict, ...nothing });
     }
   };
 };
 
 /** A decider. `warn` hears of judgements that threw: each denied its own question. */
-export const createDecide = (bound: Bound, warn: (warning: string) => void): Decide => {
+export const createDecide = (
+  bound: Bound,
+  warn: (warning: string) => void,
+  read: Read = readFacts,
+): Decide => {
   const write = writer(bound);
-  const decideOne = deciderOfOne(bound, { write, warn });
+  const decideOne = deciderOfOne(bound, { write, warn, read });
 
   const decideAll = (desk: Desk, { facts, until }: Act): Decided[] => {
     const decided: Decided[] = [];
@@ -333,7 +345,7 @@ export const createDecide = (bound: Bound, warn: (warning: string) => void): Dec
     } catch (error) {
       if (!(error instanceof Spoilt)) throw error;
       return error.judged.map(({ verdict, ...rest }, position) => {
-        const { facts, body } = asStands(desk, bound, act.facts[position]!);
+        const { facts, body } = asStands(desk, bound, act.facts[position]!, read);
         const denial = verdict.decision
           ? denialOf("all_or_nothing", "another question of the batch was not permitted")
           : verdict;

@@ -356,4 +356,4 @@ export const createHoldActs = (warn: (warning: string) => void): HoldActs => {
 };
 
 /** In one act; what is left over comes with the next. */
-const lapsesMax = 200;
+export const lapsesMax = 200;

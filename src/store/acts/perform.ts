@@ -17,7 +17,7 @@ import { adjustAct, grantAct, reportUsage } from "./account-acts.ts";
 import { keyAct } from "./agent-keys.ts";
 import { agentAct, chainName } from "./agents.ts";
 import { changeCaller } from "./callers.ts";
-import { createDecide } from "./decide.ts";
+import { createDecide, type Read } from "./decide.ts";
 import { delegationAct } from "./delegations.ts";
 import type { Desk } from "./desk.ts";
 import { changeEntities } from "./entities.ts";
@@ -114,10 +114,13 @@ export type Acts = {
   holds: HoldActs;
 };
 
-/** The acts, with what judges inside them. `warn` hears of what broke: it was undone alone. */
-export const createActs = (bound: Bound, warn: (warning: string) => void): Acts => {
+/**
+ * The acts, with what judges inside them. `warn` hears of what broke: it was undone alone. `read` gives the facts of texts,
+ * where they are remembered.
+ */
+export const createActs = (bound: Bound, warn: (warning: string) => void, read?: Read): Acts => {
   const holds = createHoldActs(warn);
-  const decide = createDecide(bound, warn);
+  const decide = createDecide(bound, warn, read);
   const changeAgent = agentChange(holds);
   const perform = ({ desk, book }: ActRoom, command: CommonCommand): unknown => {
     switch (command.kind) {

@@ -56,13 +56,15 @@ const mover =
   };
 
 export const createAccounts = (set: WorkingSet): Accounts => {
-  const find = (budget: string, name: string): number | undefined =>
-    set.one<AccountRow>(
-      "account",
-      "account",
-      [budget, name],
-      (row) => row.budget === budget && row.name === name,
-    )?.id;
+  // Whoever found an account asks for it by its number afterwards.
+  const found = new Map<number, AccountRow>();
+  const find = (budget: string, name: string): number | undefined => {
+    const row = set.one<AccountRow>("account", "account", [budget, name], (each) => {
+      return each.budget === budget && each.name === name;
+    });
+    if (row) found.set(row.id, row);
+    return row?.id;
+  };
   const open = (budget: string, name: string): number => {
     const known = find(budget, name);
     if (known !== undefined) return known;
@@ -73,8 +75,9 @@ export const createAccounts = (set: WorkingSet): Accounts => {
     return id;
   };
   const name: Accounts["name"] = (row) => {
-    const found = set.one<AccountRow>("account", "accountOfId", [row], ({ id }) => id === row);
-    return { budget: found?.budget ?? "", account: found?.name ?? "" };
+    const known =
+      found.get(row) ?? set.one<AccountRow>("account", "accountOfId", [row], ({ id }) => id === row);
+    return { budget: known?.budget ?? "", account: known?.name ?? "" };
   };
   const periods = (row: number, from: Micros): PeriodRow[] => {
     const { budget, account } = name(row);

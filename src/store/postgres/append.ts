@@ -1,9 +1,7 @@
 /** Entries on the working set. */
 import type { Pseudonyms } from "../../decision/record.ts";
 import { pseudonym } from "../../kit/id.ts";
-import type { JsonObject } from "../../kit/json.ts";
 import { facetsOf } from "../../ledger/facets.ts";
-import { parseLeaf } from "../../ledger/verify.ts";
 import type { EntryRows } from "../acts/append.ts";
 import { bytesOf, hexOf } from "./rows.ts";
 import type { WorkingSet } from "./working-set.ts";
@@ -34,13 +32,12 @@ const traceOf = (body: string): string | undefined => {
 
 /** `minted` are new pseudonyms: the same ones when acts are done again, or what is wanted by them would never be found. */
 export const entryRows = (set: WorkingSet, minted: Map<string, string>): EntryRows => ({
-  insert: ({ index: idx, id, at, kind, leaf, hash, resource, denied, salt, body, agents }) => {
+  insert: ({ index: idx, id, at, kind, leaf, hash, resource, denied, salt, body, rec, agents }) => {
     const bytes = { leaf: hexOf(leaf), leaf_hash: hexOf(hash) };
     set.put("entry", { idx, id, at, kind, ...bytes, resource, denied });
     set.put("detail", { idx, salt: hexOf(salt), body });
     for (const agent of agents) set.put("entry_agent", { agent, idx });
-    for (const [facet, value] of facetsOf(parseLeaf(leaf)!.rec as JsonObject))
-      set.put("entry_facet", { kind: facet, value, idx });
+    for (const [facet, value] of facetsOf(rec)) set.put("entry_facet", { kind: facet, value, idx });
     const trace = traceOf(body);
     if (trace !== undefined) set.put("entry_trace", { trace, idx });
   },

@@ -1,6 +1,6 @@
 /**
- * Commits: work on a desk is first done on what is committed, to find out what it touches without holding anybody up; then,
- * under the lock on the order of entries, on the same rows read again, and what it changed is written.
+ * Commits: under the lock on the order of entries, work is done on rows that are read there, and what it changed is written.
+ * Which rows those are is foreseen, or found out before, without holding anybody up, by doing the work on what is committed.
  */
 import type pg from "pg";
 import { type Alert, readAlert } from "../../alert/alert.ts";
@@ -12,17 +12,18 @@ import { bumpEpochs, partsChanged } from "./epochs.ts";
 import { snapshot, transaction } from "./open.ts";
 import { fetchRows, writeRows } from "./rows.ts";
 import { locks } from "./schema.ts";
-import { createWorkingSet, type Fetched, type WorkingSet } from "./working-set.ts";
+import { createWorkingSet, type Fetched, type Want, type WorkingSet } from "./working-set.ts";
 
 /** What is done on a desk; `warn` hears of what broke and was undone alone. */
 export type Work<T> = (desk: ReturnType<typeof createDesk>, warn: (warning: string) => void) => T;
 
 export type Commits = {
   /**
-   * Does work in one transaction that all others take turns with, durable with the answer.
+   * Does work in one transaction that all others take turns with, durable with the answer. What is foreseen of it is fetched
+   * to begin with.
    * @throws Problem `ledger_unavailable`: nothing was answered, and whatever was recorded holds no permit that anybody heard of
    */
-  write: <T>(work: Work<T>) => Promise<T>;
+  write: <T>(work: Work<T>, foreseen?: Foreseen) => Promise<T>;
   /**
    * Does what looks through whole tables, in their turn with all others, and then work on what came of it. `parts` are those
    * that `first` changes. @throws Problem as `write`; one that `first` throws as it is
@@ -35,6 +36,9 @@ export type Commits = {
   /** Does work on what is committed at this moment, and throws away what it changed. @throws Problem `ledger_unavailable` */
   look: <T>(work: Work<T>) => Promise<T>;
 };
+
+/** What work will look at. Where that is `most` of it, nobody looks before it is its turn. */
+export type Foreseen = { wants: readonly Want[]; most: boolean };
 
 export type CommitOptions = {
   sinks: readonly Sink[];
@@ -79,21 +83,17 @@ const attempt = <T>(work: () => T): (() => T) => {
   }
 };
 
-/** Does work again and again until it wants nothing more. `known` is fetched to begin with. */
+/** Does work again and again until it wants nothing more. What is `known` to be wanted is fetched to begin with. */
 const worker =
   (sinks: readonly Sink[]) =>
   async <T>(
     client: Query,
-    known: Fetched,
+    known: readonly Want[],
     minted: Map<string, string>,
     work: Work<T>,
   ): Promise<Worked<T>> => {
     const fetched: Fetched = new Map();
-    await fetchRows(
-      client,
-      [...known.values()].map(({ want }) => want),
-      fetched,
-    );
+    await fetchRows(client, known, fetched);
     for (let round = 0; round < roundsMax; round++) {
       const set = createWorkingSet(fetched);
       const warnings: string[] = [];
@@ -117,14 +117,18 @@ const written = async <T>(
   return worked;
 };
 
+const wantsIn = (fetched: Fetched): Want[] => [...fetched.values()].map(({ want }) => want);
+
+const nothing: Foreseen = { wants: [], most: false };
+
 export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOptions): Commits => {
   const workedOut = worker(sinks);
   const inTurn = <T>(act: (client: Query) => Promise<T>): Promise<T> =>
     transaction(pool, `select pg_advisory_xact_lock(${locks.order})`, act);
-  const commit = async <T>(work: Work<T>): Promise<Worked<T>> => {
+  const commit = async <T>(work: Work<T>, { wants, most }: Foreseen): Promise<Worked<T>> => {
     const minted = new Map<string, string>();
-    const { fetched } = await workedOut(pool, new Map(), minted, work);
-    return inTurn(async (client) => written(client, await workedOut(client, fetched, minted, work)));
+    const known = most ? wants : wantsIn((await workedOut(pool, wants, minted, work)).fetched);
+    return inTurn(async (client) => written(client, await workedOut(client, known, minted, work)));
   };
   const done = async <T>(committed: Promise<Worked<T>>): Promise<T> => {
     try {
@@ -137,19 +141,17 @@ export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOption
     }
   };
   return {
-    write: (work) => done(commit(work)),
+    write: (work, foreseen = nothing) => done(commit(work, foreseen)),
     alone: (first, work, parts) =>
       done(
         inTurn(async (client) => {
-          const worked = await workedOut(client, new Map(), new Map(), work(await first(client)));
+          const worked = await workedOut(client, [], new Map(), work(await first(client)));
           return written(client, worked, parts);
         }),
       ),
     look: async (work) => {
       try {
-        const { value, warnings } = await snapshot(pool, (client) =>
-          workedOut(client, new Map(), new Map(), work),
-        );
+        const { value, warnings } = await snapshot(pool, (client) => workedOut(client, [], new Map(), work));
         for (const warning of warnings) warn(warning);
         return value;
       } catch (error) {

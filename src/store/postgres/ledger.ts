@@ -1,8 +1,7 @@
 /**
- * The ledger in PostgreSQL, for as many processes as there are. What arrives while a commit is under way is the next
- * one. A commit first finds out what its acts touch, without holding anybody up; then it takes the lock on the order of
- * entries, reads all of it again, does the acts, and writes. So all processes share one order, one tree and every
- * balance, and no permit comes after the stopping of its agent.
+ * The ledger in PostgreSQL, for as many processes as there are. What arrives while a commit is under way is the next one. A
+ * commit takes the lock on the order of entries, reads what its acts will touch, does them, and writes. So all processes share
+ * one order, one tree and every balance, and no permit comes after the stopping of its agent.
  */
 import type { Alert } from "../../alert/alert.ts";
 import type { Sink } from "../../alert/sink.ts";

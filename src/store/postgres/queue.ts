@@ -1,9 +1,15 @@
 /** Acts that arrive while a commit is under way are the next commit. */
 import type { Budget } from "../../budget/budget.ts";
+import { readFacts } from "../../decision/facts-text.ts";
+import type { Facts } from "../../decision/question.ts";
 import type { Bound } from "../../decision/store.ts";
+import type { Micros } from "../../kit/clock.ts";
+import type { Read } from "../acts/decide.ts";
 import { type CommonCommand, createActs, type Done, performOne } from "../acts/perform.ts";
 import { isStale } from "./epochs.ts";
-import { type Commits, isRefusal, type Work } from "./commit.ts";
+import { type Commits, type Foreseen, isRefusal, type Work } from "./commit.ts";
+import { foreseen, foreseenOfAll } from "./foreseen.ts";
+import { type Want, wantKey } from "./working-set.ts";
 
 export type Queue = {
   /** Does an act, with those that wait. @throws Problem `ledger_unavailable` */
@@ -17,15 +23,41 @@ type Waiting = { command: CommonCommand; resolve: (done: Done) => void; reject: 
 /** Acts in one commit at most: what one question may have to wait for. */
 const groupMax = 256;
 
+/** The facts of texts, each read once, however often its act is done. */
+const remembered = (): Read => {
+  const known = new Map<string, Facts>();
+  return (body) => {
+    const facts = known.get(body) ?? readFacts(body);
+    known.set(body, facts);
+    return facts;
+  };
+};
+
+const latestOf = (commands: readonly CommonCommand[]): Micros =>
+  Math.max(0, ...commands.map((command) => (command.kind === "decide" ? command.act : command.command).at));
+
+/** What acts will look at: most of it, where they all decide. */
+const foreseenOf = (commands: readonly CommonCommand[], read: Read): Foreseen => {
+  const wants = new Map<string, Want>();
+  const note = (want: Want): void => void wants.set(wantKey(want), want);
+  for (const want of foreseenOfAll(latestOf(commands))) note(want);
+  for (const command of commands)
+    if (command.kind === "decide")
+      for (const body of command.act.facts) for (const want of foreseen(read(body))) note(want);
+  return { wants: [...wants.values()], most: commands.every(({ kind }) => kind === "decide") };
+};
+
 const all =
-  (bound: Bound, book: ReadonlyMap<string, Budget>, commands: readonly CommonCommand[]): Work<Done[]> =>
+  (
+    bound: Bound,
+    book: ReadonlyMap<string, Budget>,
+    commands: readonly CommonCommand[],
+    read: Read,
+  ): Work<Done[]> =>
   (desk, warn) => {
-    const acts = createActs(bound, warn);
-    const instants = commands.map((command) =>
-      command.kind === "decide" ? command.act.at : command.command.at,
-    );
+    const acts = createActs(bound, warn, read);
     // What has lapsed by now stands in nobody's way.
-    acts.holds.lapse(desk, book, Math.max(0, ...instants));
+    acts.holds.lapse(desk, book, latestOf(commands));
     return commands.map((command) => {
       if (command.kind === "decide" && isStale(command.act.known, desk.epochs())) return { value: "stale" };
       return performOne(desk, command, () => acts.perform({ desk, book }, command), warn);
@@ -39,13 +71,9 @@ export const createQueue = (
 ): Queue => {
   const settle = async (group: readonly Waiting[]): Promise<void> => {
     try {
-      const done = await write(
-        all(
-          bound,
-          book(),
-          group.map(({ command }) => command),
-        ),
-      );
+      const read = remembered();
+      const commands = group.map(({ command }) => command);
+      const done = await write(all(bound, book(), commands, read), foreseenOf(commands, read));
       for (const [position, { resolve }] of group.entries()) resolve(done[position]!);
     } catch (error) {
       if (group.length > 1 && isRefusal(error)) for (const one of group) await settle([one]);

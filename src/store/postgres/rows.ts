@@ -1,5 +1,5 @@
 /** Rows between memory and the database: all that acts want in one statement, all that they changed in another. */
-import type { ClientBase } from "pg";
+import type { ClientBase, QueryConfig } from "pg";
 import { type Column, queries, type QueryName, type Row, type TableName, tables } from "./tables.ts";
 import { type Change, type Fetched, type Want, wantKey } from "./working-set.ts";
 
@@ -8,29 +8,49 @@ const [nul, mark] = ["\u0000", "\u0001"];
 const packed = (text: string): string => text.replaceAll(mark, `${mark}b`).replaceAll(nul, `${mark}a`);
 const unpacked = (text: string): string => text.replaceAll(`${mark}a`, nul).replaceAll(`${mark}b`, mark);
 
-const jsonOf = (value: unknown): string =>
-  JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? packed(part) : part));
+const jsonOf = (value: unknown): string => {
+  const text = JSON.stringify(value);
+  // Looking at every part takes several times as long, and it is hardly ever there.
+  if (!/\\u000[01]/.test(text)) return text;
+  return JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? packed(part) : part));
+};
 
 /** A value as JSON that the database can look into: its JSON holds no U+0000 either, not even escaped. */
 export const jsonText: (value: unknown) => string = jsonOf;
 
 /** A value from such JSON. */
 export const fromJsonText = (text: string): unknown =>
-  JSON.parse(text, (_key, part: unknown) => (typeof part === "string" ? unpacked(part) : part));
+  text.includes("\\u0001")
+    ? JSON.parse(text, (_key, part: unknown) => (typeof part === "string" ? unpacked(part) : part))
+    : JSON.parse(text);
+
+const isPacked = (value: unknown): value is string => typeof value === "string" && value.includes(mark);
 
 const rowOf = (row: Row): Row =>
-  Object.fromEntries(
-    Object.entries(row).map(([column, value]) => [
-      column,
-      typeof value === "string" ? unpacked(value) : value,
-    ]),
-  );
+  Object.values(row).some(isPacked)
+    ? Object.fromEntries(
+        Object.entries(row).map(([column, value]) => [column, isPacked(value) ? unpacked(value) : value]),
+      )
+    : row;
 
 /** Bytes as the database's JSON holds them. */
 export const hexOf = (bytes: Uint8Array): string => `\\x${Buffer.from(bytes).toString("hex")}`;
 
 /** Bytes from its JSON. */
 export const bytesOf = (hex: string): Buffer => Buffer.from(hex.slice(2), "hex");
+
+/** Statements that are made of parts, by their text. */
+const names = new Map<string, string>();
+
+/** More than acts ever make; each connection keeps those that it was asked. */
+const namesMax = 500;
+
+/** A statement that the database parses once for each connection: that takes longer than to do it. */
+const prepared = (text: string, values: string[]): QueryConfig => {
+  if (!names.has(text) && names.size < namesMax) names.set(text, `remit_${names.size}`);
+  const name = names.get(text);
+  return name === undefined ? { text, values } : { name, text, values };
+};
 
 /** Fetches what is wanted, in one statement, into `fetched`. */
 export const fetchRows = async (
@@ -41,7 +61,8 @@ export const fetchRows = async (
   if (wants.length === 0) return;
   const byQuery = new Map<QueryName, Want[]>();
   for (const want of wants) byQuery.set(want.query, [...(byQuery.get(want.query) ?? []), want]);
-  const groups = [...byQuery];
+  // In one order: the same queries are the same statement.
+  const groups = [...byQuery].sort(([a], [b]) => (a < b ? -1 : 1));
   const text = groups
     .map(
       ([query], position) =>
@@ -51,8 +72,10 @@ export const fetchRows = async (
     )
     .join(" union all ");
   const { rows: answers } = await client.query<{ query: QueryName; n: number; rows: Row[] }>(
-    text,
-    groups.map(([, group]) => jsonOf(group.map(({ of }) => of))),
+    prepared(
+      text,
+      groups.map(([, group]) => jsonOf(group.map(({ of }) => of))),
+    ),
   );
   for (const { query, n, rows } of answers) {
     const want = byQuery.get(query)![n - 1]!;
@@ -91,12 +114,14 @@ export const writeRows = async (
 ): Promise<void> => {
   const parts: string[] = [];
   const values: string[] = [];
-  for (const { table, puts, removes } of changes) {
+  for (const { table, puts, removes } of changes.toSorted((a, b) => (a.table < b.table ? -1 : 1))) {
     if (puts.length > 0) parts.push(insertOf(table, values.push(jsonOf(puts))));
     if (removes.length > 0) parts.push(deleteOf(table, values.push(jsonOf(removes))));
   }
   if (parts.length === 0) return;
-  await client.query(`with ${parts.map((part, n) => `w${n} as (${part})`).join(", ")} select 1`, values);
+  await client.query(
+    prepared(`with ${parts.map((part, n) => `w${n} as (${part})`).join(", ")} select 1`, values),
+  );
 };
 
 /** Parameters of a statement, as the database holds text. */

@@ -31,7 +31,12 @@ export const runRows = (set: WorkingSet): RunRows => {
         usd_micros: 0,
       }),
     rank: ({ id, parent, started_at }) =>
-      counted(set.ask("runsBefore", parent, started_at, id)) +
+      // Of one that is kept its id says enough, so that it can be asked for before the run is known.
+      counted(
+        set.ask("run", id).length > 0
+          ? set.ask("rankOfRun", id)
+          : set.ask("runsBefore", parent, started_at, id),
+      ) +
       begun().filter((row) => {
         if (row.parent !== parent) return false;
         return row.started_at < started_at || (row.started_at === started_at && row.id <= id);

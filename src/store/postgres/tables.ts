@@ -269,6 +269,7 @@ export type QueryName =
   | "reply"
   | "run"
   | "runsBefore"
+  | "rankOfRun"
   | "recent"
   | "usageEvent"
   | "burn"
@@ -340,6 +341,11 @@ export const queries: Record<QueryName, Query> = {
     of: "run",
     sql: `select count(*) as count from run where parent = ${p(0)}
           and (started_at, id collate "C") <= (${n(1)}, ${p(2)} collate "C")`,
+  },
+  rankOfRun: {
+    of: "run",
+    sql: `select count(*) as count from run r join run o on o.parent = r.parent
+          and (o.started_at, o.id collate "C") <= (r.started_at, r.id collate "C") where r.id = ${p(0)}`,
   },
   runsBegun: {
     of: "run",

@@ -33,7 +33,7 @@ const timedCommit =
     const from = performance.now();
     const done = await Promise.all(commands.map(doing(ledger)));
     const questions = commands.reduce((sum, command) => sum + sizeOf(command), 0);
-    // Questions are judged once to find out what they touch, and again where it counts.
+    // Where not all that they touch was foreseen they are judged more than once: what counts is the last time.
     const judgedMs = stopwatch.take().slice(-questions);
     const commitMs = performance.now() - from;
     return { done, times: { judgedMs, commitMs, at: performance.timeOrigin + from } };
