@@ -79,6 +79,7 @@ export const startBackground = (
     clock,
     tell: (pruned) => log.info({ pruned }, "old entries were pruned to their hashes"),
     failed: (error) => log.error({ err: error }, "old entries can't be pruned"),
+    lead,
   });
   return {
     checks: streams.checks,

@@ -51,7 +51,7 @@ type Progress = (done: number) => void;
 const lookOver = async (ledger: Ledger, config: Config, progress: Progress): Promise<StoreChecked> => {
   const writable = await ledger.writable();
   const checkpoint = await ledger.checkpoint(systemClock()());
-  const source = { checkpoint: async () => checkpoint, tile: ledger.tile };
+  const source = { checkpoint: async () => checkpoint, tile: ledger.tile, closing: ledger.closing };
   const { verifiers } = readLedgerKeys(config.data);
   const verified = await verifyLog(source, { keys: verifiers, checkpoints: [] }, progress);
   const balances = await ledger.auditBalances();

@@ -51,11 +51,14 @@ export const startRetention = (
     clock,
     tell,
     failed,
+    lead,
   }: {
     ledger: Pick<LedgerStore, "prune">;
     clock: Clock;
     tell: (pruned: { entries: number; before: number }) => void;
     failed: (error: unknown) => void;
+    /** Whether this process is the one that prunes; undefined where there is only one. */
+    lead?: (() => Promise<boolean>) | undefined;
   },
 ): { stop: () => void } => {
   if (retentionDays === undefined) return { stop: () => undefined };
@@ -68,6 +71,7 @@ export const startRetention = (
   };
   const run = async (): Promise<void> => {
     try {
+      if (lead && !(await lead())) return;
       const pruned = await pruneAll(async () => step());
       if (pruned.entries > 0) tell(pruned);
     } catch (error) {

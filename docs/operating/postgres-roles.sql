@@ -23,3 +23,7 @@ do $$ declare recorded text; begin
   end loop;
   if to_regclass('schema_version') is not null then revoke insert on schema_version from remit_service; end if;
 end $$;
+
+-- Where services prune old entries, their role must be able to delete them. What isn't pruned can't be deleted even then, but whoever
+-- has the role could say that it is pruned: only where that is wanted, and after this script each time.
+--   grant delete on entry to remit_service;

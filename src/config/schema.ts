@@ -25,7 +25,7 @@ import {
 } from "./limits.ts";
 import { parseListenAt } from "./listen.ts";
 import { type Setting, settingsOf } from "./settings.ts";
-import { refuseRetention, storeFields, type StoreFile } from "./store.ts";
+import { storeFields, type StoreFile } from "./store.ts";
 
 /** The file as parsed, defaults filled in. Written out so that the shape below is checked against it. */
 export type ConfigFile = LimitFile &
@@ -401,7 +401,7 @@ const shape = z.strictObject({
     .describe("Least severe log line written"),
 });
 
-export const configShape: z.ZodType<ConfigFile> = shape.superRefine(refuseRetention);
+export const configShape: z.ZodType<ConfigFile> = shape;
 
 export const settings: readonly Setting[] = settingsOf(shape);
 export const callerSettings: readonly Setting[] = settingsOf(callerShape);

@@ -24,13 +24,3 @@ export const storeFields: { [Name in keyof StoreFile]: z.ZodDefault<z.ZodType<St
       "With PostgreSQL: how long a service that doesn't hear of changes made by others still decides, in milliseconds",
     ),
 };
-
-/** Nothing is pruned in PostgreSQL, so nobody may count on it. */
-export const refuseRetention = (
-  { store, retention }: { store: string; retention?: unknown },
-  context: z.RefinementCtx,
-): void => {
-  if (store === "sqlite" || retention === undefined) return;
-  const message = "entries of a ledger in PostgreSQL are not pruned: leave it out";
-  context.addIssue({ code: "custom", path: ["retention"], message });
-};

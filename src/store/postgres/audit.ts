@@ -1,7 +1,8 @@
 /** Compares every balance with what the entries say, as of one moment. */
 import type pg from "pg";
-import type { Sums } from "../../ledger/verify.ts";
+import { closingSums, type Sums } from "../../ledger/verify.ts";
 import { addLeaf, type AuditedPeriod, type BalanceFault, balanceFaults } from "../acts/audit.ts";
+import { readClosing } from "./closing.ts";
 import { snapshot } from "./open.ts";
 import { readRows } from "./rows.ts";
 
@@ -10,7 +11,7 @@ const pageEntries = 2000;
 /** What differs; empty where everything agrees: `used` and `held` with the entries, `held` with the open holds. */
 export const auditBalances = (pool: pg.Pool): Promise<BalanceFault[]> =>
   snapshot(pool, async (client) => {
-    const sums: Sums = new Map();
+    const sums: Sums = closingSums(await readClosing(client));
     for (let next = 0; ;) {
       const rows = await readRows<{ idx: number; leaf: Buffer }>(
         client,

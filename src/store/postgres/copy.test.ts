@@ -6,7 +6,10 @@ import { Client } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
 import { repository } from "../../../conformance-tests/service.ts";
+import { checkStore } from "../../app-copy.ts";
+import { loadConfig } from "../../config/load.ts";
 import { admit } from "../../decision/judge.ts";
+import { writeLedgerKeys } from "../../ledger/key-file.ts";
 import { newSignerKey } from "../../ledger/note.ts";
 import { verifyLog } from "../../ledger/verify-log.ts";
 import { Sqlite } from "../sqlite/driver.ts";
@@ -210,6 +213,49 @@ test("a copy has the same entries, tree, balances and answers, and goes on from 
     } finally {
       await ledger.close();
     }
+  } finally {
+    await server.remove(url);
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+test("a copy of a pruned ledger is as pruned, and is pruned on", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "remit-copy-"));
+  const url = await server.create();
+  try {
+    const file = join(dir, "remit.db");
+    const before = openFile(file, bound, { tree });
+    before.takeBook(budgets);
+    before.decide({ at: morning, facts: Array.from({ length: 600 }, () => question(0)) });
+    before.checkpoint(morning);
+    const exported = { ...command("x"), first: 0, count: 600, digest: `sha256:${"0".repeat(64)}` };
+    const pruning = { ...command("p"), asFarAsMayBe: false, before: 256 };
+    before.commit([
+      { kind: "exported", command: exported },
+      { kind: "prune", command: pruning },
+    ]);
+    const checkpoint = before.checkpoint(morning);
+    const closing = before.closing();
+    before.close();
+    const dump = openDump(file);
+    await copyInto(url, dump.rows, () => undefined);
+    dump.close();
+    const ledger = await openLedger(url, bound, { tree: { ...tree, known: [checkpoint] } });
+    try {
+      expect(closing?.before).toBe(256);
+      expect(await ledger.closing()).toEqual(closing);
+      expect(await ledger.prune({ ...pruning, id: "q", before: 512 })).toMatchObject({ entries: 256 });
+      const note = await ledger.checkpoint(morning);
+      const source = { checkpoint: async () => note, tile: ledger.tile, closing: ledger.closing };
+      const verified = await verifyLog(source, { keys: keys.verifiers, checkpoints: [] }, () => undefined);
+      expect([verified.faults, verified.size]).toEqual([[], 603]);
+      expect(await ledger.auditBalances()).toEqual([]);
+    } finally {
+      await ledger.close();
+    }
+    writeLedgerKeys(dir, keys);
+    const config = loadConfig({ cwd: dir, env: {}, flags: { store: url, data: dir } });
+    expect(await checkStore(config, () => undefined)).toEqual({ entries: 603, faults: [] });
   } finally {
     await server.remove(url);
     rmSync(dir, { recursive: true, force: true });

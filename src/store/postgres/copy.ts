@@ -24,6 +24,9 @@ const more: Readonly<Record<string, Readonly<Record<string, Column>>>> = {
     error: "text",
   },
   checkpoint: { size: "bigint", root: "bytea", note: "text", at: "bigint" },
+  pruned: { one: "bigint", before: "bigint", latest: "bigint", disorder: "bigint" },
+  pruned_balance: { budget: "text", account: "text", start: "bigint", used: "bigint", held: "bigint" },
+  pruned_chain: { key: "text", count: "bigint", leaf_hash: "bytea" },
   stream_cursor: { name: "text", idx: "bigint" },
   tile: { level: "bigint", idx: "bigint", hashes: "bytea" },
 };
@@ -72,6 +75,7 @@ export const copyInto = async (
         throw new Problem("conflict", "there is a ledger in the database already: nothing was copied");
       // An empty tree may have been signed by whoever looked at the database before.
       await client.query("delete from checkpoint");
+      await client.query("delete from pruned");
       let done = 0;
       let batch: { table: string; rows: Row[] } = { table: "", rows: [] };
       const flush = async (): Promise<void> => {

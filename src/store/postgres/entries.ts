@@ -4,6 +4,8 @@ import { chainName } from "../../ledger/entry.ts";
 import type { FacetKind } from "../../ledger/facets.ts";
 import type { EntryFilter, EntryPage, EntryShown } from "../../ledger/store.ts";
 import { type EntryViewRow, type Lookup, type Name, shownOf, viewOf } from "../acts/entry-views.ts";
+import { absentAmong } from "../acts/pruned.ts";
+import { prunedState } from "./closing.ts";
 import { readRows } from "./rows.ts";
 
 /** What is read of entries. */
@@ -171,15 +173,26 @@ export const isAnyEntry = async (
   return rows.length > 0;
 };
 
+/** The first entry that a filter finds. */
+export const firstEntry = async (
+  client: Query,
+  filter: Partial<EntryFilter>,
+): Promise<number | undefined> => {
+  const [row] = await find(client, { ...filter, order: "asc", limit: 1 }, 1);
+  return row?.idx;
+};
+
 export const createEntryViews = (pool: pg.Pool): EntryViews => ({
   entries: async (filter) => {
     const found = await find(pool, filter, filter.limit + 1);
     const page = found.slice(0, filter.limit);
     const lookup = await lookupFor(pool, page);
     const last = page.at(-1);
+    const { before } = await prunedState(pool);
     return {
       entries: page.map((row) => viewOf(row, lookup)),
       ...(found.length > filter.limit && last ? { next: last.idx } : {}),
+      ...(before > 0 ? { prunedBefore: before } : {}),
     };
   },
   entry: async (ref) => {
@@ -188,6 +201,7 @@ export const createEntryViews = (pool: pg.Pool): EntryViews => ({
       `${rowSql} where ${typeof ref === "number" ? "e.idx = $1::bigint" : "e.id = $1"}`,
       [ref],
     );
-    return row && shownOf(row, await lookupFor(pool, [row]));
+    if (!row) return absentAmong(await prunedState(pool), ref);
+    return shownOf(row, await lookupFor(pool, [row]));
   },
 });

@@ -11,6 +11,7 @@ import type { AccountView } from "../../budget/store.ts";
 import type { Bound, Epochs } from "../../decision/store.ts";
 import type { Micros } from "../../kit/clock.ts";
 import { Problem } from "../../kit/problem.ts";
+import type { Closing } from "../../ledger/closing.ts";
 import type { Activated } from "../../policy/store.ts";
 import { putInForce } from "../acts/activations.ts";
 import type { BalanceFault } from "../acts/audit.ts";
@@ -31,8 +32,10 @@ import { createErase, type Erase } from "./erase.ts";
 import { ended } from "./ended.ts";
 import { createLead, type Lead } from "./lead.ts";
 import { createLists, type Lists } from "./lists.ts";
-import { type Limits, openPool } from "./open.ts";
+import { readClosing } from "./closing.ts";
+import { type Limits, openPool, snapshot } from "./open.ts";
 import { createOutbox } from "./outbox.ts";
+import { createPrune, type Prune } from "./prune.ts";
 import { createQueue, type Queue } from "./queue.ts";
 import { readRows } from "./rows.ts";
 import { createStreams, type Streams } from "./streams.ts";
@@ -62,6 +65,9 @@ export type Ledger = Tree &
     /** Recomputes every balance from the entries; what differs. */
     auditBalances: () => Promise<BalanceFault[]>;
     erase: Erase;
+    prune: Prune;
+    /** What is left of pruned entries. */
+    closing: () => Promise<Closing | undefined>;
     /** Lapses holds whose time is over; how many there were. */
     lapse: (at: Micros) => Promise<number>;
     /** Takes budgets over, or says why it can't. */
@@ -154,6 +160,8 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
     ...createTrials(commits, bound, books.now),
     perform: queue.perform,
     erase: createErase(pool, commits),
+    prune: createPrune(commits),
+    closing: guarded(() => snapshot(pool, readClosing)),
     accounts: guarded((id, ...page) => accounts(budgetOf(books.now(), id), ...page)),
     auditBalances: guarded(() => auditBalances(pool)),
     lapse: async (at) => {

@@ -141,16 +141,18 @@ export const readRows = async <R extends Row>(
   return rows.map((row) => rowOf(row) as R);
 };
 
-/** Writes new rows of one table. */
+/** Writes new rows of one table; `conflict` says what becomes of those that are there already. */
 export const insertInto = async (
   client: Pick<ClientBase, "query">,
   table: string,
   columns: Readonly<Record<string, Column>>,
   rows: readonly Row[],
+  conflict = "",
 ): Promise<void> => {
   const names = Object.keys(columns).join(", ");
   await client.query(
-    `insert into ${table} (${names}) select ${names} from jsonb_to_recordset($1::jsonb) as t(${typed(columns)})`,
+    `insert into ${table} (${names})
+     select ${names} from jsonb_to_recordset($1::jsonb) as t(${typed(columns)}) ${conflict}`,
     [jsonOf(rows)],
   );
 };

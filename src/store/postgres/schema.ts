@@ -57,6 +57,26 @@ const outboxTables = `
   create index alert_delivery_due on alert_delivery (sink, next_at) where state = 'pending';
 `;
 
+/** What is left of pruned entries; only what was pruned can be deleted. */
+const retentionTables = `
+  create table pruned (
+    one bigint primary key check (one = 1), before bigint not null, latest bigint not null, disorder bigint not null);
+  insert into pruned values (1, 0, 0, 0);
+  -- What they moved, and where their chains ended.
+  create table pruned_balance (
+    budget text not null, account text not null, start bigint not null, used bigint not null, held bigint not null,
+    primary key (budget, account, start));
+  create table pruned_chain (key text primary key, count bigint not null, leaf_hash bytea not null);
+
+  drop trigger entry_fixed on entry;
+  create trigger entry_fixed before update on entry for each row execute function refuse();
+  create function refuse_unpruned() returns trigger language plpgsql as $$ begin
+    if old.idx >= (select before from pruned) then raise exception 'entries are append-only'; end if;
+    return old;
+  end $$;
+  create trigger entry_undeleted before delete on entry for each row execute function refuse_unpruned();
+`;
+
 /** Each step leads from the version of its position to the next. */
 const steps: readonly string[] = [
   `
@@ -159,6 +179,7 @@ const steps: readonly string[] = [
     keptTables +
     searchTables +
     outboxTables,
+  retentionTables,
 ];
 
 /** What the database's advisory locks are for. */

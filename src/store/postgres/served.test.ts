@@ -226,7 +226,7 @@ test(
         text: expect.stringContaining("held by") as string,
       });
       await before.close();
-      expect((await remit(dir, fleet.url, "store", "migrate")).text).toBe("the tables are of version 1\n");
+      expect((await remit(dir, fleet.url, "store", "migrate")).text).toBe("the tables are of version 2\n");
       const copied = await remit(dir, fleet.url, "store", "copy");
       expect([copied.status, copied.text]).toEqual([
         0,

@@ -4,11 +4,6 @@ import type { Done } from "../acts/perform.ts";
 import { type Command, type Committed, handlersOf, sizeOf, type Stopwatch } from "../acts/threaded.ts";
 import type { Ledger } from "./ledger.ts";
 
-/** What only SQLite's ledger does. */
-const notHere: Done = {
-  problem: { code: "conflict", detail: "a ledger in PostgreSQL can't prune yet: nothing was changed" },
-};
-
 /** An act that is refused is an answer; what the database says fails the commit. */
 const orRefused = async (act: Promise<unknown>): Promise<Done> => {
   try {
@@ -20,15 +15,17 @@ const orRefused = async (act: Promise<unknown>): Promise<Done> => {
   }
 };
 
+type Doers = Pick<Ledger, "perform" | "erase" | "prune">;
+
 const doing =
-  ({ perform, erase }: Pick<Ledger, "perform" | "erase">) =>
+  ({ perform, erase, prune }: Doers) =>
   async (command: Command): Promise<Done> => {
     if (command.kind === "erase") return orRefused(erase(command.command));
-    return command.kind === "prune" ? notHere : perform(command);
+    return command.kind === "prune" ? orRefused(prune(command.command)) : perform(command);
   };
 
 const timedCommit =
-  (ledger: Pick<Ledger, "perform" | "erase">, stopwatch: Stopwatch) =>
+  (ledger: Doers, stopwatch: Stopwatch) =>
   async (commands: Command[]): Promise<Committed> => {
     const from = performance.now();
     const done = await Promise.all(commands.map(doing(ledger)));
@@ -49,8 +46,7 @@ export const ledgerHandlers = (
   tile: ledger.tile,
   inclusion: ledger.inclusion,
   consistency: ({ from, to }: { from: number; to: number }) => ledger.consistency(from, to),
-  // Nothing is pruned.
-  closing: () => undefined,
+  closing: () => ledger.closing(),
   ...ledger.outbox,
   epochs: () => ledger.epochs(),
   lead: () => ledger.lead(),

@@ -11,6 +11,8 @@ import { type LogSource, proofFrom } from "../../ledger/log-source.ts";
 import { consistencyPath, hashBytes, inclusionPath, rootOf } from "../../ledger/merkle.ts";
 import type { Inclusion } from "../../ledger/store.ts";
 import { bundleOf, createEdge, type Edge, type TileName, tileWidth, widthAt } from "../../ledger/tile.ts";
+import { prunedProblem } from "../acts/pruned.ts";
+import { prunedState } from "./closing.ts";
 import { transaction } from "./open.ts";
 import { locks } from "./schema.ts";
 
@@ -124,10 +126,14 @@ const readTile =
     const size = (await newest(pool))?.size ?? 0;
     if (width > widthAt(level, index, size)) return undefined;
     if (level !== "entries") return tileBytes(pool, level, index, width);
+    const first = index * tileWidth;
     const { rows } = await pool.query<{ leaf: Buffer }>(
       "select leaf from entry where idx >= $1 and idx < $2 order by idx",
-      [index * tileWidth, index * tileWidth + width],
+      [first, first + width],
     );
+    // Asked afterwards: what was pruned meanwhile is no shorter bundle.
+    const { before } = await prunedState(pool);
+    if (first < before) throw prunedProblem(`the entries from ${first} on were pruned`, before);
     return bundleOf(rows.map(({ leaf }) => leaf));
   };
 
@@ -143,9 +149,13 @@ const proofsOf = (pool: pg.Pool, tile: Tree["tile"]): Pick<Tree, "inclusion" | "
     inclusion: async (index) => {
       const { size, note, source } = await head();
       if (index >= size) throw outside("index", size);
-      const [leafHash] = await hashesFrom(pool, index, 1);
+      const tileIndex = Math.floor(index / tileWidth);
+      // Of a pruned entry the tile alone has it.
+      const hashes = await tileBytes(pool, 0, tileIndex, widthAt(0, tileIndex, size));
+      const place = (index % tileWidth) * hashBytes;
+      const leafHash = hashes.subarray(place, place + hashBytes);
       const path = await proofFrom(source, size, (node) => inclusionPath(node, index, size));
-      return { index, size, leafHash: leafHash!, path, checkpoint: note };
+      return { index, size, leafHash, path, checkpoint: note };
     },
     consistency: async (from, to) => {
       const { size, source } = await head();

@@ -1,21 +1,21 @@
 /** What is left of pruned entries, as it is kept. */
 import type { Database } from "better-sqlite3";
-import { Problem } from "../../kit/problem.ts";
 import type { Closing, ClosingBalance } from "../../ledger/closing.ts";
 import type { ChainEnd } from "../../ledger/heads.ts";
+import type { PrunedState } from "../acts/prune.ts";
 
 /** How many entries are pruned; what they leave behind may be large and is not read. */
 export const prunedBefore = (db: Database): number =>
   db.prepare<[], number>("select before from pruned").pluck().get()!;
 
+/** What is known of them. */
+export const prunedState = (db: Database): PrunedState =>
+  db.prepare<[], PrunedState>("select before, latest, disorder from pruned").get()!;
+
 /** What they leave behind; undefined where nothing was pruned. */
 export const readClosing = (db: Database): Closing | undefined => {
-  const state = db
-    .prepare<[], Pick<Closing, "before" | "latest" | "disorder">>(
-      "select before, latest, disorder from pruned",
-    )
-    .get();
-  if (!state || state.before === 0) return undefined;
+  const state = prunedState(db);
+  if (state.before === 0) return undefined;
   const chains = db
     .prepare<[], ChainEnd>("select key, count, leaf_hash as last from pruned_chain order by key")
     .all();
@@ -26,7 +26,3 @@ export const readClosing = (db: Database): Closing | undefined => {
     .all();
   return { ...state, chains, balances };
 };
-
-/** An entry that is no more than a hash. */
-export const prunedProblem = (what: string, before: number): Problem =>
-  new Problem("pruned", `${what}: entries before ${before} are kept as hashes only, look in their export`);

@@ -3,7 +3,6 @@ import type { Database } from "better-sqlite3";
 import { Problem } from "../../kit/problem.ts";
 import type { Dump, DumpedRow } from "../acts/dump.ts";
 import { agentKeyRows } from "./agent-keys.ts";
-import { prunedBefore } from "./closing.ts";
 import { createDelegations } from "./delegations.ts";
 import { Sqlite } from "./driver.ts";
 import { keptHolds } from "./holds.ts";
@@ -46,6 +45,9 @@ export const plainTables: Readonly<Record<string, string>> = {
   period: "select account, start, used, held from period",
   policy_file: "select digest, body from policy_file",
   policy_set: "select digest, body, kept_at from policy_set",
+  pruned: "select 1 as one, before, latest, disorder from pruned",
+  pruned_balance: "select budget, account, start, used, held from pruned_balance",
+  pruned_chain: "select key, count, leaf_hash from pruned_chain",
   proof: "select key, jti, until, purpose from proof",
   pseudonym: "select name, kind, type, id from pseudonym",
   recent_question: "select run, n, at, fingerprint from recent_question",
@@ -72,14 +74,7 @@ const wholes: Readonly<Record<string, (db: Database) => Iterable<unknown>>> = {
 };
 
 /** What is in these follows from others, or is of this store alone. */
-export const leftOut: readonly string[] = [
-  "facet",
-  "search",
-  "trial",
-  "pruned",
-  "pruned_balance",
-  "pruned_chain",
-];
+export const leftOut: readonly string[] = ["facet", "search", "trial"];
 
 /** Tables that are dumped. */
 export const dumpedTables: readonly string[] = [...Object.keys(plainTables), ...Object.keys(wholes)];
@@ -100,7 +95,7 @@ export type OpenedDump = { rows: Dump; close: () => void };
 
 /**
  * Opens a ledger's file, which nobody writes meanwhile.
- * @throws Problem `not_ready` where it is of another version, `conflict` where entries were pruned
+ * @throws Problem `not_ready` where it is of another version
  */
 export const openDump = (file: string): OpenedDump => {
   const db = new Sqlite(file, { readonly: true, fileMustExist: true });
@@ -110,11 +105,6 @@ export const openDump = (file: string): OpenedDump => {
       throw new Problem(
         "not_ready",
         `the ledger is of version ${version}, this is for ${newestVersion}: start the service once`,
-      );
-    if (prunedBefore(db) > 0)
-      throw new Problem(
-        "conflict",
-        "entries of this ledger were pruned: PostgreSQL keeps whole ledgers only",
       );
   } catch (error) {
     db.close();

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testStore } from "../suite/every-store.ts";
-import type { SuiteStore } from "../suite/store.ts";
+import type { Pruned } from "../../ledger/store.ts";
+import { type SuiteStore, valueOf } from "../suite/store.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
 
 const suiteStore = (ledger: Ledger): SuiteStore => {
@@ -56,6 +57,9 @@ const suiteStore = (ledger: Ledger): SuiteStore => {
     pendingSinks: async () => outbox.pendingSinks(),
     alerts: async (filter) => outbox.list(filter),
     streamCursor: async (name) => streams.cursor(name),
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- pruning gives what was pruned
+    prune: async (command) => valueOf(ledger.commit([{ kind: "prune", command }])[0]!) as Pruned,
+    closing: async () => ledger.closing(),
     moveStreamCursor: async (name, index) => streams.move({ name, index }),
     close: async () => ledger.close(),
   };

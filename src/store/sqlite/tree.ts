@@ -17,7 +17,8 @@ import {
   tileWidth,
   widthAt,
 } from "../../ledger/tile.ts";
-import { prunedBefore, prunedProblem } from "./closing.ts";
+import { prunedProblem } from "../acts/pruned.ts";
+import { prunedBefore } from "./closing.ts";
 import type { Inclusion } from "../../ledger/store.ts";
 
 /** What proofs are made from. */

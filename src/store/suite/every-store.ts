@@ -4,6 +4,7 @@ import { testAgents } from "./agents.ts";
 import { testBudgets } from "./budgets.ts";
 import { testKept } from "./kept.ts";
 import { testReads } from "./reads.ts";
+import { testRetention } from "./retention.ts";
 import { testSearch } from "./search.ts";
 import { testSharing } from "./shared.ts";
 import type { Backend } from "./store.ts";
@@ -24,6 +25,9 @@ export const testStore = (backend: Backend): void => {
   });
   describe(`entries looked for in ${backend.name}`, () => {
     testSearch(backend);
+  });
+  describe(`old entries in ${backend.name}`, () => {
+    testRetention(backend);
   });
   if (backend.shared)
     describe(`several processes on one ${backend.name}`, () => {

@@ -29,7 +29,15 @@ import { type Ask, factsOf, judge, morning, noPrices } from "./questions.ts";
 /** What is read of a store. */
 type Reads = Pick<
   LedgerStore,
-  "entries" | "entry" | "legalHolds" | "policySet" | "inclusion" | "consistency" | "writable"
+  | "entries"
+  | "entry"
+  | "legalHolds"
+  | "policySet"
+  | "inclusion"
+  | "consistency"
+  | "writable"
+  | "prune"
+  | "closing"
 > &
   Pick<EntityStore, "keptEntities"> &
   Pick<CallerStore, "callers"> &
@@ -171,7 +179,8 @@ export const createWorld = async (
       return asker;
     },
     verify: async ({ store }) => {
-      const source: LogSource = { checkpoint: () => store.checkpoint(world.now), tile: store.tile };
+      const { tile, closing } = store;
+      const source: LogSource = { checkpoint: () => store.checkpoint(world.now), tile, closing };
       const verified = await verifyLog(source, { keys: keys.verifiers, checkpoints: [] }, () => undefined);
       if (verified.faults.length > 0) throw new Error(JSON.stringify(verified.faults));
       return verified.size;
