@@ -24,7 +24,7 @@ test("a service prunes by itself where it leads, and not where another does", as
       failed: (error) => expect.fail(String(error)),
       lead,
     });
-  const asked = vi.fn(async () => false);
+  const asked = vi.fn<() => Promise<boolean>>(async () => false);
   const all = [start("other", asked), start("lead", async () => true), start("alone", undefined)];
   await vi.waitFor(() => expect(pruned.toSorted()).toEqual(["alone", "lead"]));
   expect(asked).toHaveBeenCalledOnce();
