@@ -16,7 +16,6 @@ import type {
 } from "./decision/store.ts";
 import { tryFacts } from "./decision/trial.ts";
 import { assert } from "./kit/assert.ts";
-import { Problem } from "./kit/problem.ts";
 import { createCedar } from "./policy/cedar.ts";
 import { createCompiler } from "./policy/compile.ts";
 import { createEngine, type Engine } from "./policy/engine.ts";
@@ -70,7 +69,13 @@ export type SimulateOptions = {
 /** Answers as the service does; what it checks, it checks at once. */
 const engineOf = ({ engine: mode }: Config): Engine => createEngine({ mode, defer: (run) => run() });
 
-type Candidate = { engine: Engine; digest?: string; adapt: (facts: Facts) => Facts };
+type Candidate = {
+  engine: Engine;
+  digest?: string;
+  adapt: (facts: Facts) => Facts;
+  /** Takes in what an act is judged by. */
+  ready?: (act: RecordedAct) => Promise<void>;
+};
 
 /** The candidate in the engine; its schema, entities and budgets are only what its policies are checked against. */
 const candidateOf = async (config: Config, policies: string): Promise<Candidate | Refused> => {
@@ -95,13 +100,15 @@ const recordedPolicies = (config: Config, reader: RecordedReader): Candidate => 
   const engine = engineOf(config);
   const cedar = createCedar();
   const held = new Set<string>();
-  const adapt = (facts: Facts): Facts => {
-    const { policySet } = facts;
-    if (!held.has(policySet)) engine.install(restorePolicySet(cedar, policySet, reader.policySet(policySet)));
-    held.add(policySet);
-    return facts;
+  const ready = async (act: RecordedAct): Promise<void> => {
+    for (const { facts } of "decisions" in act ? act.decisions : []) {
+      const { policySet } = facts;
+      if (held.has(policySet)) continue;
+      engine.install(restorePolicySet(cedar, policySet, await reader.policySet(policySet)));
+      held.add(policySet);
+    }
   };
-  return { engine, adapt };
+  return { engine, adapt: (facts) => facts, ready };
 };
 
 const differenceOf = ({ index, facts, ...before }: RecordedDecision, after: Again): Difference => ({
@@ -179,29 +186,35 @@ const simulateCases = async (config: Config, folder: string): Promise<Simulation
   return simulation;
 };
 
+/** Whatever keeps the ledger; what talks to a database is loaded for one alone. */
+const readerOf = async ({ store, data }: Config): Promise<RecordedReader> => {
+  if (store === undefined) return openRecorded(ledgerFile(data));
+  const postgres = await import("./store/postgres/recorded.ts");
+  return postgres.openRecorded(store);
+};
+
 const simulateRecorded = async (
   config: Config,
   { candidate: folder, progress }: SimulateOptions,
   filter: RecordedFilter,
 ): Promise<Simulation | Refused> => {
-  if (config.store !== undefined)
-    throw new Problem("conflict", "recorded decisions can't be judged again from a ledger in PostgreSQL yet");
-  const reader = openRecorded(ledgerFile(config.data));
+  const reader = await readerOf(config);
   try {
     const candidate =
       folder === undefined ? recordedPolicies(config, reader) : await candidateOf(config, folder);
     if ("findings" in candidate) return candidate;
     const simulation = emptySimulation(candidate);
     simulation.pruned = reader.pruned;
-    const all = reader.count(filter);
+    const all = await reader.count(filter);
     let done = 0;
-    for (const act of reader.acts(filter)) {
+    for await (const act of reader.acts(filter)) {
+      await candidate.ready?.(act);
       done += judgeAct(simulation, candidate, act);
       progress?.(done, all);
     }
     return simulation;
   } finally {
-    reader.close();
+    await reader.close();
   }
 };
 

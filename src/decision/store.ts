@@ -115,11 +115,11 @@ export type RecordedAct =
 /** What was recorded, for judging again. */
 export type RecordedReader = {
   /** How many decisions the filter lets through. */
-  count: (filter: RecordedFilter) => number;
-  acts: (filter: RecordedFilter) => Iterable<RecordedAct>;
+  count: (filter: RecordedFilter) => number | Promise<number>;
+  acts: (filter: RecordedFilter) => Iterable<RecordedAct> | AsyncIterable<RecordedAct>;
   /** How many entries from the beginning were pruned to their hashes, with the decisions among them. */
   pruned: number;
   /** The source of a policy set. @throws Problem `not_found` */
-  policySet: (digest: string) => string;
-  close: () => void;
+  policySet: (digest: string) => string | Promise<string>;
+  close: () => void | Promise<void>;
 };

@@ -2,7 +2,7 @@
 import { Client, type default as pg, Pool, types } from "pg";
 import { Problem } from "../../kit/problem.ts";
 import { ended } from "./ended.ts";
-import { migrate } from "./schema.ts";
+import { assertNewest, migrate } from "./schema.ts";
 
 /** How long anything may take; over it nothing was decided. */
 export type Limits = {
@@ -36,12 +36,26 @@ const parsers: pg.CustomTypesConfig = {
  * connections that broke while nobody used them.
  * @throws Problem `not_ready` when the database can't be used
  */
-export const openPool = async (
+export const openPool = (
   url: string,
   warn: (warning: string) => void,
   given: Partial<Limits> = {},
+): Promise<pg.Pool> => prepared(url, warn, { ...usualLimits, ...given }, migrate);
+
+/**
+ * Opens a pool for reading: the tables are left as they are.
+ * @throws Problem `not_ready` when the database can't be used, or its tables are of another version
+ */
+export const openReading = (url: string): Promise<pg.Pool> =>
+  prepared(url, () => undefined, { ...usualLimits, statementMs: 60_000 }, assertNewest);
+
+/** A pool whose tables were prepared by a connection of its own. */
+const prepared = async (
+  url: string,
+  warn: (warning: string) => void,
+  limits: Limits,
+  prepare: (client: Client) => Promise<void>,
 ): Promise<pg.Pool> => {
-  const limits = { ...usualLimits, ...given };
   const pool = new Pool({
     connectionString: url,
     types: parsers,
@@ -63,7 +77,7 @@ export const openPool = async (
   client.on("error", () => undefined);
   try {
     await client.connect();
-    await migrate(client);
+    await prepare(client);
     await client.end();
   } catch (cause) {
     await ended(client.end());

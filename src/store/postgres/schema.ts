@@ -197,6 +197,14 @@ export const versionOf = async (client: Pick<Client, "query">): Promise<number> 
 
 const newestVersion: number = steps.length;
 
+/** @throws Problem `not_ready` when the tables aren't of the newest version */
+export const assertNewest = async (client: Pick<Client, "query">): Promise<void> => {
+  const version = await versionOf(client);
+  if (version === newestVersion) return;
+  const detail = `the ledger is of version ${version}, this is for ${newestVersion}: \`remit store migrate\` brings it forward`;
+  throw new Problem("not_ready", detail);
+};
+
 /**
  * Brings the tables to the newest version. Where they are, nothing is changed: a role that owns no tables may serve then.
  * @throws Problem when they are of a later one

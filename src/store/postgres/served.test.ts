@@ -246,6 +246,8 @@ test(
         text: expect.stringMatching(/^verified: \d+ entries$/m) as string,
       });
       expect((await remit(dir, fleet.url, "ledger", "list", "--kind", "decision")).status).toBe(0);
+      const simulated = await remit(dir, fleet.url, "policy", "simulate", "--recorded");
+      expect([simulated.status, simulated.text]).toEqual([0, expect.stringContaining("4")]);
       expect((await remit(dir, fleet.url, "ledger", "verify")).text).toContain("--server");
       expect((await remit(dir, fleet.url, "backup", "b")).text).toContain("the database's own tools");
     } finally {
