@@ -19,11 +19,16 @@ export type Work<T> = (desk: ReturnType<typeof createDesk>, warn: (warning: stri
 
 export type Commits = {
   /**
-   * Does work in one transaction that all others take turns with, durable with the answer. What is foreseen of it is fetched
-   * to begin with.
+   * Does work in one transaction that all others take turns with, durable with the answer. What it will look at is found out
+   * before that; some of it is known already.
    * @throws Problem `ledger_unavailable`: nothing was answered, and whatever was recorded holds no permit that anybody heard of
    */
-  write: <T>(work: Work<T>, foreseen?: Foreseen) => Promise<T>;
+  write: <T>(work: Work<T>, known?: readonly Want[]) => Promise<T>;
+  /**
+   * The same of work whose wants are mostly foreseen. `begin` is asked for it when it is its turn: what arrived while others
+   * had theirs belongs to it. @throws Problem as `write`
+   */
+  inTurn: <T>(begin: () => Foreseen<T>) => Promise<T>;
   /**
    * Does what looks through whole tables, in their turn with all others, and then work on what came of it. `parts` are those
    * that `first` changes. @throws Problem as `write`; one that `first` throws as it is
@@ -37,8 +42,8 @@ export type Commits = {
   look: <T>(work: Work<T>) => Promise<T>;
 };
 
-/** What work will look at. Where that is `most` of it, nobody looks before it is its turn. */
-export type Foreseen = { wants: readonly Want[]; most: boolean };
+/** Work, and what it will look at. */
+export type Foreseen<T> = { work: Work<T>; wants: readonly Want[] };
 
 export type CommitOptions = {
   sinks: readonly Sink[];
@@ -119,16 +124,14 @@ const written = async <T>(
 
 const wantsIn = (fetched: Fetched): Want[] => [...fetched.values()].map(({ want }) => want);
 
-const nothing: Foreseen = { wants: [], most: false };
-
 export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOptions): Commits => {
   const workedOut = worker(sinks);
   const inTurn = <T>(act: (client: Query) => Promise<T>): Promise<T> =>
     transaction(pool, `select pg_advisory_xact_lock(${locks.order})`, act);
-  const commit = async <T>(work: Work<T>, { wants, most }: Foreseen): Promise<Worked<T>> => {
+  const commit = async <T>(work: Work<T>, known: readonly Want[]): Promise<Worked<T>> => {
     const minted = new Map<string, string>();
-    const known = most ? wants : wantsIn((await workedOut(pool, wants, minted, work)).fetched);
-    return inTurn(async (client) => written(client, await workedOut(client, known, minted, work)));
+    const { fetched } = await workedOut(pool, known, minted, work);
+    return inTurn(async (client) => written(client, await workedOut(client, wantsIn(fetched), minted, work)));
   };
   const done = async <T>(committed: Promise<Worked<T>>): Promise<T> => {
     try {
@@ -141,7 +144,14 @@ export const createCommits = (pool: pg.Pool, { sinks, warn, tell }: CommitOption
     }
   };
   return {
-    write: (work, foreseen = nothing) => done(commit(work, foreseen)),
+    write: (work, known = []) => done(commit(work, known)),
+    inTurn: (begin) =>
+      done(
+        inTurn(async (client) => {
+          const { work, wants } = begin();
+          return written(client, await workedOut(client, wants, new Map(), work));
+        }),
+      ),
     alone: (first, work, parts) =>
       done(
         inTurn(async (client) => {

@@ -36,15 +36,15 @@ const remembered = (): Read => {
 const latestOf = (commands: readonly CommonCommand[]): Micros =>
   Math.max(0, ...commands.map((command) => (command.kind === "decide" ? command.act : command.command).at));
 
-/** What acts will look at: most of it, where they all decide. */
-const foreseenOf = (commands: readonly CommonCommand[], read: Read): Foreseen => {
+/** What acts will look at, as far as it is foreseen. */
+const wantsOf = (commands: readonly CommonCommand[], read: Read): Want[] => {
   const wants = new Map<string, Want>();
   const note = (want: Want): void => void wants.set(wantKey(want), want);
   for (const want of foreseenOfAll(latestOf(commands))) note(want);
   for (const command of commands)
     if (command.kind === "decide")
       for (const body of command.act.facts) for (const want of foreseen(read(body))) note(want);
-  return { wants: [...wants.values()], most: commands.every(({ kind }) => kind === "decide") };
+  return [...wants.values()];
 };
 
 const all =
@@ -65,25 +65,56 @@ const all =
   };
 
 export const createQueue = (
-  { write }: Pick<Commits, "write">,
+  { write, inTurn }: Pick<Commits, "write" | "inTurn">,
   bound: Bound,
   book: () => ReadonlyMap<string, Budget>,
 ): Queue => {
-  const settle = async (group: readonly Waiting[]): Promise<void> => {
+  const foreseenOf = (group: readonly Waiting[]): Foreseen<Done[]> => {
+    const read = remembered();
+    const commands = group.map(({ command }) => command);
+    return { work: all(bound, book(), commands, read), wants: wantsOf(commands, read) };
+  };
+  /** Answers a group by what its commit gives; `commit` may fill it. */
+  const settle = async (group: Waiting[], commit: () => Promise<Done[]>): Promise<void> => {
     try {
-      const read = remembered();
-      const commands = group.map(({ command }) => command);
-      const done = await write(all(bound, book(), commands, read), foreseenOf(commands, read));
+      const done = await commit();
       for (const [position, { resolve }] of group.entries()) resolve(done[position]!);
     } catch (error) {
-      if (group.length > 1 && isRefusal(error)) for (const one of group) await settle([one]);
+      if (group.length > 1 && isRefusal(error))
+        for (const one of group) await settle([one], () => inTurn(() => foreseenOf([one])));
       else for (const { reject } of group) reject(error);
     }
   };
   const queue: Waiting[] = [];
+  /** Decisions that wait are taken when it is their turn, so that as many as may be share it. */
+  const decideWaiting = (): Promise<void> => {
+    const group: Waiting[] = [];
+    const take = (): void => {
+      const other = queue.findIndex(({ command }) => command.kind !== "decide");
+      group.push(...queue.splice(0, Math.min(other < 0 ? groupMax : other, groupMax)));
+    };
+    return settle(group, async () => {
+      try {
+        return await inTurn(() => {
+          take();
+          return foreseenOf(group);
+        });
+      } finally {
+        // Whoever waited for a turn that never came is told so.
+        if (group.length === 0) take();
+      }
+    });
+  };
+  const doWaiting = (): Promise<void> => {
+    const group = queue.splice(0, groupMax);
+    return settle(group, () => {
+      const { work, wants } = foreseenOf(group);
+      return write(work, wants);
+    });
+  };
   let busy: Promise<void> | undefined;
   const drain = async (): Promise<void> => {
-    while (queue.length > 0) await settle(queue.splice(0, groupMax));
+    while (queue.length > 0) await (queue[0]!.command.kind === "decide" ? decideWaiting() : doWaiting());
     busy = undefined;
   };
   return {

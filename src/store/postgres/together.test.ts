@@ -6,6 +6,7 @@ import { startEars } from "./ears.ts";
 import { channel } from "./epochs.ts";
 import { createLead } from "./lead.ts";
 import { openLedger } from "./ledger.ts";
+import { locks } from "./schema.ts";
 import { admit } from "../../decision/judge.ts";
 import { newSignerKey } from "../../ledger/note.ts";
 import { factsOf, judge, morning, noPrices } from "../suite/questions.ts";
@@ -95,6 +96,55 @@ test("a question that was prepared before a change isn't decided, also where bot
     // A database that lost changes when another took over knows of fewer.
     expect(await decide({ ...now, agents: 5 })).toEqual({ value: "stale" });
     expect((await ledger.entries({ order: "asc", limit: 9 })).entries).toHaveLength(3);
+  } finally {
+    await ledger.close();
+  }
+});
+
+const decision = () => {
+  const facts = [JSON.stringify(factsOf([], noPrices, morning, { metered: false }))];
+  return { kind: "decide" as const, act: { at: morning, facts } };
+};
+
+/** Until somebody waits for the order of entries. */
+const waiting = (): Promise<void> =>
+  vi.waitFor(async () => {
+    const { rows } = await other.query(
+      "select 1 from pg_stat_activity where wait_event = 'advisory' and application_name = 'remit'",
+    );
+    expect(rows.length).toBeGreaterThan(0);
+  }, soon);
+
+test("questions that arrive while others have their turn are one commit", async () => {
+  const ledger = await openLedger(url, bound, { tree });
+  try {
+    await other.query(`select pg_advisory_lock(${locks.order})`);
+    const first = ledger.perform(decision());
+    await waiting();
+    const more = Array.from({ length: 5 }, () => ledger.perform(decision()));
+    await other.query(`select pg_advisory_unlock(${locks.order})`);
+    await Promise.all([first, ...more]);
+    const { rows } = await other.query<{ commits: string; entries: string }>(
+      "select count(distinct xmin::text) as commits, count(*) as entries from entry",
+    );
+    expect(rows).toEqual([{ commits: "1", entries: "6" }]);
+  } finally {
+    await ledger.close();
+  }
+});
+
+test("questions whose turn doesn't come are refused, those that came later too", async () => {
+  const ledger = await openLedger(url, bound, { tree, limits: { lockMs: 500 } });
+  try {
+    await other.query(`select pg_advisory_lock(${locks.order})`);
+    const first = ledger.perform(decision());
+    await waiting();
+    const second = ledger.perform(decision());
+    for (const asked of [first, second])
+      await expect(asked).rejects.toMatchObject({ code: "ledger_unavailable" });
+    await other.query(`select pg_advisory_unlock(${locks.order})`);
+    expect(await ledger.perform(decision())).toMatchObject({ value: [{ verdict: { decision: true } }] });
+    expect((await ledger.entries({ order: "asc", limit: 9 })).entries).toHaveLength(1);
   } finally {
     await ledger.close();
   }
