@@ -72,6 +72,16 @@ const isReserved = (answer: string): boolean =>
   answer.includes('"hold":') &&
   answer.split('"account":').length === accountsHeld + 1;
 
+/** The same question so many times in one request. */
+export const batchOf = (variant: Variant, spread: Spread, items: number): Question => {
+  const { bodies } = questionOf(variant, spread);
+  return {
+    path: "/access/v1/evaluations",
+    bodies: bodies.map((body) => `{"evaluations":[${Array.from({ length: items }, () => body).join()}]}`),
+    isRight: (answer) => answer.split('{"decision":true').length === items + 1,
+  };
+};
+
 /** What is asked. */
 export const questionOf = (variant: Variant, spread: Spread): Question => ({
   bodies: Array.from({ length: spread === "hot" ? 1 : hierarchies }, (_, n) => bodyOf(variant, n)),

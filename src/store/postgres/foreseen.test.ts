@@ -1,10 +1,14 @@
 /** What decisions look at is known before they are done: looking again would hold up everybody who waits for a turn. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { Client } from "pg";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
 import { admit } from "../../decision/judge.ts";
-import type { Facts, Named } from "../../decision/question.ts";
+import type { HoldCommand } from "../../budget/store.ts";
+import type { Facts, Named, Verdict } from "../../decision/question.ts";
+import { uuidv7 } from "../../kit/id.ts";
 import { newSignerKey } from "../../ledger/note.ts";
 import { type Ask, budgetOf, factsOf, hour, judge, minute, morning, noPrices } from "../suite/questions.ts";
+import { valueOf } from "../suite/store.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
 
 let server: Server;
@@ -67,6 +71,39 @@ test("a question that reserves is judged once, whether its accounts are known al
   // A run below it, when it begins and afterwards.
   expect(await judgements({ ...reserving, run: "r2", parentRun: "r1" })).toBe(1);
   expect(await judgements({ ...reserving, run: "r2", parentRun: "r1" })).toBe(1);
+});
+
+test("what is held is settled, extended and released by rows that are all fetched at once", async () => {
+  const queries = vi.spyOn(Client.prototype, "query");
+  /** How often rows were fetched for acts. */
+  const fetches = async (act: () => Promise<unknown>): Promise<number> => {
+    queries.mockClear();
+    await act();
+    const asked = queries.mock.calls.map(([query]) => query as unknown);
+    return asked.filter((query) => JSON.stringify(query).includes("with ordinality as w(p, n)")).length;
+  };
+  try {
+    const hold = async (n: number): Promise<string> => {
+      const ask: Ask = { ...reserving, run: "r2", ...(n === 0 ? { parentRun: "r1" } : {}), key: `h${n}` };
+      const facts = JSON.stringify(factsOf(budgets, noPrices, morning, ask));
+      const done = valueOf(await ledger.perform({ kind: "decide", act: { at: morning, facts: [facts] } }));
+      return (done as { verdict: Verdict }[])[0]!.verdict.consumption!.hold!.id;
+    };
+    await judgements(reserving);
+    const who = () => ({ id: uuidv7(morning), at: morning + minute, caller: "pep", admin: false });
+    const doing = (command: HoldCommand): Promise<number> =>
+      fetches(async () => valueOf(await ledger.perform({ kind: "hold", command })));
+    const first = await hold(0);
+    const idempotency = { key: "s", fingerprint: "f" };
+    const amounts = { usd_micros: 1 };
+    expect(await doing({ ...who(), verb: "settle", hold: first, amounts, final: true, idempotency })).toBe(1);
+    expect(await doing({ ...who(), verb: "settle", hold: first, amounts, final: true, idempotency })).toBe(1);
+    expect(await doing({ ...who(), verb: "release", hold: await hold(1) })).toBe(1);
+    expect(await doing({ ...who(), verb: "extend", hold: await hold(2), ttlMs: 1000, amounts: {} })).toBe(1);
+    expect(await ledger.auditBalances()).toEqual([]);
+  } finally {
+    queries.mockRestore();
+  }
 });
 
 test("a question of a person is judged once, with labels, and an action that nobody knows", async () => {

@@ -30,6 +30,7 @@ import { smallFigures } from "./figures.ts";
 import { headsDue } from "./heads.ts";
 import { createErase, type Erase } from "./erase.ts";
 import { ended } from "./ended.ts";
+import { foreseenOfHold } from "./foreseen.ts";
 import { createLead, type Lead } from "./lead.ts";
 import { createLists, type Lists } from "./lists.ts";
 import { readClosing } from "./closing.ts";
@@ -149,7 +150,9 @@ export const openLedger = async (url: string, bound: Bound, options: LedgerOptio
   });
   const commits = createCommits(pool, { sinks, warn, tell });
   const books = createBooks(commits);
-  const queue = createQueue(commits, bound, books.now);
+  const queue = createQueue(commits, bound, books.now, (command) =>
+    foreseenOfHold(pool, command, books.now()),
+  );
   const lead = createLead(url);
   const { accounts, ...views } = createAccountViews(pool, commits);
   return {

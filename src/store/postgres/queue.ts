@@ -1,5 +1,6 @@
 /** Acts that arrive while a commit is under way are the next commit. */
 import type { Budget } from "../../budget/budget.ts";
+import type { HoldCommand } from "../../budget/store.ts";
 import { readFacts } from "../../decision/facts-text.ts";
 import type { Facts } from "../../decision/question.ts";
 import type { Bound } from "../../decision/store.ts";
@@ -18,7 +19,13 @@ export type Queue = {
   settled: () => Promise<void>;
 };
 
-type Waiting = { command: CommonCommand; resolve: (done: Done) => void; reject: (error: unknown) => void };
+type Waiting = {
+  command: CommonCommand;
+  /** What it will look at, as far as it was looked up. */
+  wants: readonly Want[];
+  resolve: (done: Done) => void;
+  reject: (error: unknown) => void;
+};
 
 /** Acts in one commit at most: what one question may have to wait for. */
 const groupMax = 256;
@@ -37,13 +44,15 @@ const latestOf = (commands: readonly CommonCommand[]): Micros =>
   Math.max(0, ...commands.map((command) => (command.kind === "decide" ? command.act : command.command).at));
 
 /** What acts will look at, as far as it is foreseen. */
-const wantsOf = (commands: readonly CommonCommand[], read: Read): Want[] => {
+const wantsOf = (group: readonly Waiting[], read: Read): Want[] => {
   const wants = new Map<string, Want>();
   const note = (want: Want): void => void wants.set(wantKey(want), want);
-  for (const want of foreseenOfAll(latestOf(commands))) note(want);
-  for (const command of commands)
+  for (const want of foreseenOfAll(latestOf(group.map(({ command }) => command)))) note(want);
+  for (const { command, wants: known } of group) {
+    for (const want of known) note(want);
     if (command.kind === "decide")
       for (const body of command.act.facts) for (const want of foreseen(read(body))) note(want);
+  }
   return [...wants.values()];
 };
 
@@ -64,18 +73,11 @@ const all =
     });
   };
 
-export const createQueue = (
-  { write, inTurn }: Pick<Commits, "write" | "inTurn">,
-  bound: Bound,
-  book: () => ReadonlyMap<string, Budget>,
-): Queue => {
-  const foreseenOf = (group: readonly Waiting[]): Foreseen<Done[]> => {
-    const read = remembered();
-    const commands = group.map(({ command }) => command);
-    return { work: all(bound, book(), commands, read), wants: wantsOf(commands, read) };
-  };
-  /** Answers a group by what its commit gives; `commit` may fill it. */
-  const settle = async (group: Waiting[], commit: () => Promise<Done[]>): Promise<void> => {
+/** Answers a group by what its commit gives; `commit` may fill it. */
+const settler =
+  (inTurn: Commits["inTurn"], foreseenOf: (group: readonly Waiting[]) => Foreseen<Done[]>) =>
+  async (group: Waiting[], commit: () => Promise<Done[]>): Promise<void> => {
+    const settle = settler(inTurn, foreseenOf);
     try {
       const done = await commit();
       for (const [position, { resolve }] of group.entries()) resolve(done[position]!);
@@ -85,12 +87,29 @@ export const createQueue = (
       else for (const { reject } of group) reject(error);
     }
   };
+
+/** What is asked all the time, and foreseen. */
+const isUsual = ({ kind }: CommonCommand): boolean => kind === "decide" || kind === "hold";
+
+/** `lookUp` tells what an act on a hold will look at. */
+export const createQueue = (
+  { write, inTurn }: Pick<Commits, "write" | "inTurn">,
+  bound: Bound,
+  book: () => ReadonlyMap<string, Budget>,
+  lookUp: (command: HoldCommand) => Promise<readonly Want[]>,
+): Queue => {
+  const foreseenOf = (group: readonly Waiting[]): Foreseen<Done[]> => {
+    const read = remembered();
+    const commands = group.map(({ command }) => command);
+    return { work: all(bound, book(), commands, read), wants: wantsOf(group, read) };
+  };
+  const settle = settler(inTurn, foreseenOf);
   const queue: Waiting[] = [];
-  /** Decisions that wait are taken when it is their turn, so that as many as may be share it. */
-  const decideWaiting = (): Promise<void> => {
+  /** What is usual is taken when it is its turn, so that as many as may be share it. */
+  const doUsual = (): Promise<void> => {
     const group: Waiting[] = [];
     const take = (): void => {
-      const other = queue.findIndex(({ command }) => command.kind !== "decide");
+      const other = queue.findIndex(({ command }) => !isUsual(command));
       group.push(...queue.splice(0, Math.min(other < 0 ? groupMax : other, groupMax)));
     };
     return settle(group, async () => {
@@ -114,15 +133,28 @@ export const createQueue = (
   };
   let busy: Promise<void> | undefined;
   const drain = async (): Promise<void> => {
-    while (queue.length > 0) await (queue[0]!.command.kind === "decide" ? decideWaiting() : doWaiting());
+    while (queue.length > 0) await (isUsual(queue[0]!.command) ? doUsual() : doWaiting());
     busy = undefined;
   };
+  const lookups = new Set<Promise<void>>();
   return {
     perform: (command) =>
       new Promise((resolve, reject) => {
-        queue.push({ command, resolve, reject });
-        busy ??= drain();
+        const wait = (wants: readonly Want[]): void => {
+          queue.push({ command, wants, resolve, reject });
+          busy ??= drain();
+        };
+        if (command.kind !== "hold") return wait([]);
+        // What fails here fails again in its turn, and says why.
+        const looking = lookUp(command.command)
+          .catch(() => [])
+          .then(wait)
+          .finally(() => lookups.delete(looking));
+        lookups.add(looking);
       }),
-    settled: async () => busy,
+    settled: async () => {
+      await Promise.all(lookups);
+      await busy;
+    },
   };
 };

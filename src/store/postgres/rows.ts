@@ -42,8 +42,8 @@ export const bytesOf = (hex: string): Buffer => Buffer.from(hex.slice(2), "hex")
 /** Statements that are made of parts, by their text. */
 const names = new Map<string, string>();
 
-/** More than acts ever make; each connection keeps those that it was asked. */
-const namesMax = 500;
+/** Each connection keeps a plan of those that it was asked, so there is an end to them. */
+const namesMax = 100;
 
 /** A statement that the database parses once for each connection: that takes longer than to do it. */
 const prepared = (text: string, values: string[]): QueryConfig => {
