@@ -30,6 +30,8 @@ export type Freshness = {
   heard: (epochs: Epochs, at: number, skew: Micros) => void;
   /** How far the clock that counts is ahead of this machine's. */
   skew: () => Micros;
+  /** Takes up how far that is, before anything is dated. */
+  setAhead: (skew: Micros) => void;
   /** Takes up what is held in memory, known up to `epochs`. */
   start: (shared: Shared, epochs: Epochs) => void;
   /** Brings what others changed into force here. */
@@ -118,6 +120,9 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
   const isDeaf = (): boolean => Date.now() - heardAt > staleMsMax;
   return {
     skew: () => ahead,
+    setAhead: (skew) => {
+      ahead = skew;
+    },
     heard: (epochs, at, skew) => {
       ahead = skew;
       if (failed === undefined) heardAt = Math.max(heardAt, at);

@@ -8,6 +8,7 @@ import type { Epochs } from "./decision/store.ts";
 import { createWorlds, type Worlds } from "./decision/worlds.ts";
 import { createEntityDirectory, type EntityDirectory } from "./entity/directory.ts";
 import { type CallerList, createCallerList } from "./identity/caller-list.ts";
+import type { Micros } from "./kit/clock.ts";
 import type { Calls } from "./kit/thread.ts";
 import type { Publisher } from "./ledger/anchor.ts";
 import { connectLedger, type ThreadedLedger } from "./store/acts/threaded.ts";
@@ -90,7 +91,10 @@ export const openKept = async (
   const { ledger, worlds, freshness } = connect(config, calls, telemetry);
   // Counted before anything is read: what changes meanwhile is read again.
   const epochs = freshness && (await calls.call<Epochs>("epochs", undefined));
-  if (freshness) ears.heard = freshness.heard;
+  if (freshness) {
+    freshness.setAhead(await calls.call<Micros>("skew", undefined));
+    ears.heard = freshness.heard;
+  }
   const agents = await createDirectory(ledger, worlds.keep, worlds.keepReach);
   const entities = await createEntityDirectory(ledger, worlds.keepEntities);
   const callers = await createCallerList(config.callers, ledger);

@@ -143,7 +143,11 @@ const start = async (given: ReplicaStart): Promise<void> => {
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
   const opened: { skew?: ReturnType<typeof createSkew> } = {};
-  const clock = systemClock(() => opened.skew?.now() ?? 0);
+  const clock = systemClock(() => {
+    // A reading of this machine's own clock may be ahead, and no later one would ever be below it.
+    assert(opened.skew, "the clock was read before it was known which counts");
+    return opened.skew.now();
+  });
   const { news, warn, tell } = voicesOf(port);
   const { bound, stopwatch, conditions, selfTest } = startJudging(given, clock, {
     onTripped: (tripped) => news({ tripped }),
@@ -158,15 +162,17 @@ const start = async (given: ReplicaStart): Promise<void> => {
     warn,
     tell,
     sinks,
-    tree: { keys: readLedgerKeys(data), known, at: clock() },
+    tree: { keys: readLedgerKeys(data), known },
   });
-  const skew = (opened.skew = createSkew(ledger));
+  const skew = createSkew(ledger);
   await skew.look();
+  opened.skew = skew;
   const checkpoint = startUpkeep(ledger, clock, headsIntervalMs, news);
   const ears = startHearing({ url, ledger, skew }, news);
   serveCalls(port, {
     ...ledgerHandlers(ledger, stopwatch),
     checkpoint,
+    skew: () => skew.now(),
     close: async () => {
       endRounds();
       await ears.close();
@@ -175,7 +181,12 @@ const start = async (given: ReplicaStart): Promise<void> => {
       await ledger.close();
     },
     connect: (loader: MessagePort) =>
-      takePolicies(loader, conditions, { activate: ledger.activate, recording: given.recording }),
+      takePolicies(loader, conditions, {
+        // What was loaded from folders is dated here: the thread that loads has this machine's clock.
+        activate: (activated, budgets) =>
+          ledger.activate(activated.command ? activated : { ...activated, at: clock() }, budgets),
+        recording: given.recording,
+      }),
     retire: ({ policySet, worlds }: { policySet: string; worlds: number }) =>
       conditions.retire(policySet, worlds),
     selfTest,

@@ -1,9 +1,10 @@
 /** A clock of the machine that jumps both ways, beneath a running service: no window opens twice, no entry is lost. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { post, tempDir, until } from "../conformance-tests/service.ts";
+import { startServer } from "../conformance-tests/postgres.ts";
+import { post, repository, tempDir, until } from "../conformance-tests/service.ts";
 import { type BuiltService, listEntries, startBuilt, verifyBuilt } from "./built-remit.ts";
 import { succeeds, titleOf } from "./requirement.ts";
 
@@ -69,6 +70,26 @@ const clockOf = async ({ url }: BuiltService): Promise<string> =>
     .status;
 
 const day = 86_400;
+const remit = join(repository, "dist/cli/main.js");
+
+type Shim = { env: Record<string, string>; jump: (seconds: number) => void };
+
+/** A clock of its own for a process, beginning with the machine's. */
+const makeClock = (dir: string): Shim => {
+  const [source, library, file] = [join(dir, "clock.c"), join(dir, "clock.so"), join(dir, "offset")];
+  writeFileSync(file, Buffer.alloc(8));
+  writeFileSync(source, jumpingClock);
+  execFileSync("cc", ["-shared", "-fPIC", "-o", library, source, "-ldl"]);
+  return {
+    env: { LD_PRELOAD: library, CLOCK_OFFSET: file },
+    jump: (seconds) => {
+      const bytes = Buffer.alloc(8);
+      bytes.writeBigInt64LE(BigInt(seconds));
+      // In place, since the file is mapped.
+      writeFileSync(file, bytes, { flag: "r+" });
+    },
+  };
+};
 
 test(
   titleOf(
@@ -79,19 +100,9 @@ test(
   async () => {
     const dir = tempDir();
     onTestFinished(() => rmSync(dir, { recursive: true }));
-    const [source, library, file] = [join(dir, "clock.c"), join(dir, "clock.so"), join(dir, "offset")];
-    const jump = (seconds: number): void => {
-      const bytes = Buffer.alloc(8);
-      bytes.writeBigInt64LE(BigInt(seconds));
-      // In place, since the file is mapped.
-      writeFileSync(file, bytes, { flag: "r+" });
-    };
-    writeFileSync(file, Buffer.alloc(8));
-    writeFileSync(source, jumpingClock);
-    execFileSync("cc", ["-shared", "-fPIC", "-o", library, source, "-ldl"]);
+    const { env, jump } = makeClock(dir);
     const data = join(dir, "data");
     mkdirSync(data);
-    const env = { LD_PRELOAD: library, CLOCK_OFFSET: file };
     const service = await startBuilt(data, env);
     expect([await clockOf(service), (await reserve(service)).held]).toEqual(["ok", amount]);
     expect((await reserve(service)).held).toBe(2 * amount);
@@ -123,5 +134,43 @@ test(
     expect(entries.map(({ index }) => index)).toEqual(entries.map((_, position) => position));
     expect(verifyBuilt(data)).toMatch(/^verified: \d+ entries$/m);
     expect(readFileSync(join(data, "ledger.pub"), "utf8")).not.toBe("");
+  },
+);
+
+test(
+  titleOf(noPreload, "services of one database count by its clock, also one whose own is days ahead"),
+  { skip: noPreload !== undefined },
+  async () => {
+    const dir = tempDir();
+    onTestFinished(() => rmSync(dir, { recursive: true }));
+    const server = await startServer();
+    onTestFinished(() => server.stop());
+    const REMIT_STORE = await server.create();
+    const [one, two] = [join(dir, "one"), join(dir, "two")];
+    for (const data of [one, two]) mkdirSync(data);
+    const right = await startBuilt(one, { REMIT_STORE });
+    const first = await reserve(right);
+    for (const key of ["ledger.key", "ledger.pub"]) copyFileSync(join(one, key), join(two, key));
+    const { env, jump } = makeClock(dir);
+    jump(2 * day);
+    const ahead = await startBuilt(two, { REMIT_STORE, ...env });
+    const second = await reserve(ahead);
+    expect([second.held, second.resets_at]).toEqual([2 * amount, first.resets_at]);
+    const shared = async (): Promise<string> =>
+      ((await (await fetch(`${ahead.url}/readyz`)).json()) as { checks: { shared: { error?: string } } })
+        .checks.shared.error ?? "";
+    await until(async () => (await shared()).includes("ahead of the database's"));
+    // Corrected while it runs, it goes on counting where the others do.
+    jump(0);
+    await until(async () => (await shared()) === "");
+    const third = await reserve(ahead);
+    expect([third.held, third.resets_at]).toEqual([3 * amount, first.resets_at]);
+    expect((await reserve(right)).held).toBe(4 * amount);
+    expect([await ahead.stop(), await right.stop()]).toEqual([0, 0]);
+    const checked = execFileSync(process.execPath, [remit, "store", "check", "--data", one], {
+      cwd: repository,
+      env: { REMIT_STORE },
+    });
+    expect(checked.toString()).toMatch(/^verified: \d+ entries$/m);
   },
 );

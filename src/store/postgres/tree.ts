@@ -13,6 +13,7 @@ import type { Inclusion } from "../../ledger/store.ts";
 import { bundleOf, createEdge, type Edge, type TileName, tileWidth, widthAt } from "../../ledger/tile.ts";
 import { prunedProblem } from "../acts/pruned.ts";
 import { prunedState } from "./closing.ts";
+import { readTime } from "./epochs.ts";
 import { transaction } from "./open.ts";
 import { locks } from "./schema.ts";
 
@@ -20,7 +21,8 @@ export type TreeOptions = {
   keys: LedgerKeys;
   /** Checkpoints that were published. */
   known: readonly string[];
-  at: Micros;
+  /** When it is opened; by the database's clock where that isn't said. */
+  at?: Micros;
 };
 
 export type Tree = {
@@ -204,7 +206,7 @@ export const createTree = async (pool: pg.Pool, { keys, known, at }: TreeOptions
   const last = await newest(pool);
   // Whoever has other keys extends nothing.
   if (last) await assertExtends(sourceOf(last.note), keys, last.size, [last.note]);
-  const note = await checkpoint(at);
+  const note = await checkpoint(at ?? (await readTime(pool)));
   const size = (await newest(pool))!.size;
   await assertExtends(sourceOf(note), keys, size, [note, ...known]);
   return {
