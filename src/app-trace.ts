@@ -13,7 +13,7 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
  */
 export const traceCommit = ({ traces, queuedMs, judgedMs, commitMs, questions, at }: CommitSeen): void => {
   const judged = at + sum(judgedMs);
-  // The clocks of two threads may be a moment apart.
+  // Two threads may measure a moment otherwise.
   const end = Math.min(judged + commitMs, epochMs());
   for (const [position, trace] of traces.entries()) {
     if (!isTrace(trace)) continue;

@@ -114,9 +114,9 @@ test("a request is a span of its caller's trace, with a span for each stage, and
   expect(new Set(stages.map(({ name }) => name))).toEqual(new Set(["parse", "queue", "judge", "commit"]));
   for (const { startTimeUnixNano, endTimeUnixNano } of stages) {
     expect(BigInt(endTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(startTimeUnixNano));
-    // Within the request, give or take what the clocks of two threads are apart.
-    expect(BigInt(startTimeUnixNano)).toBeGreaterThan(BigInt(server!.startTimeUnixNano) - 5_000_000n);
-    expect(BigInt(endTimeUnixNano)).toBeLessThan(BigInt(server!.endTimeUnixNano) + 5_000_000n);
+    // Within the request, to the microsecond that a time of this size is exact to.
+    expect(BigInt(startTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(server!.startTimeUnixNano) - 1000n);
+    expect(BigInt(endTimeUnixNano)).toBeLessThanOrEqual(BigInt(server!.endTimeUnixNano) + 1000n);
   }
   expect(JSON.stringify(spans)).not.toMatch(/property-value|context-value|acme/);
 });

@@ -87,8 +87,8 @@ export const handlerOf =
   ({ log, metrics, tracer, proxyHops = 0 }: HandlerParts) =>
   (endpoint: Endpoint, api: Api = "other", route = ""): Handler =>
   async (c) => {
-    const started = performance.now();
     const trace = tracer && beginTrace(c, tracer, route);
+    const started = performance.now();
     const given = header(c, "x-request-id");
     const acceptable = given === undefined || requestIdPattern.test(given);
     const requestId = acceptable ? (given ?? randomUUID()) : randomUUID();

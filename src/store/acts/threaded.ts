@@ -56,7 +56,7 @@ type AccountsQuery = { budget: string; at: number; limit: number; after: string 
 type KeyQuery = { keyHash: string; at: number };
 
 /** How long a commit took in the writer's thread, and of that each judgement. Travels with the answers. */
-type WriterTimes = { judgedMs: number[]; commitMs: number; at: number };
+type WriterTimes = { judgedMs: number[]; commitMs: number };
 
 /** What a commit came to. */
 export type Committed = { done: Done[]; times: WriterTimes };
@@ -322,12 +322,13 @@ type ActQueue = {
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
+/** By the clock of this thread alone, in which requests are dated: another's may be milliseconds apart. */
 const seenOf = (batch: readonly Waiting[], sentAt: number, times: WriterTimes): CommitSeen => ({
   questions: batch.reduce((total, { command }) => total + sizeOf(command), 0),
   queuedMs: batch.map(({ since }) => sentAt - since),
   judgedMs: times.judgedMs,
   commitMs: Math.max(0, times.commitMs - sum(times.judgedMs)),
-  at: times.at,
+  at: performance.timeOrigin + Math.max(sentAt, performance.now() - times.commitMs),
   traces: batch.map(({ trace }) => trace),
 });
 
