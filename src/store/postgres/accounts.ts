@@ -56,14 +56,15 @@ const mover =
   };
 
 export const createAccounts = (set: WorkingSet): Accounts => {
-  // Whoever found an account asks for it by its number afterwards.
-  const found = new Map<number, AccountRow>();
+  // Whoever found an account asks for it by its number afterwards. Only what the database has: a row that was put may be taken
+  // back, and its number given to another account.
+  const kept = new Map<number, AccountRow>();
   const find = (budget: string, name: string): number | undefined => {
-    const row = set.one<AccountRow>("account", "account", [budget, name], (each) => {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- rows are as their table is declared
+    for (const row of set.ask("account", budget, name) as readonly AccountRow[]) kept.set(row.id, row);
+    return set.one<AccountRow>("account", "account", [budget, name], (each) => {
       return each.budget === budget && each.name === name;
-    });
-    if (row) found.set(row.id, row);
-    return row?.id;
+    })?.id;
   };
   const open = (budget: string, name: string): number => {
     const known = find(budget, name);
@@ -76,7 +77,7 @@ export const createAccounts = (set: WorkingSet): Accounts => {
   };
   const name: Accounts["name"] = (row) => {
     const known =
-      found.get(row) ?? set.one<AccountRow>("account", "accountOfId", [row], ({ id }) => id === row);
+      kept.get(row) ?? set.one<AccountRow>("account", "accountOfId", [row], ({ id }) => id === row);
     return { budget: known?.budget ?? "", account: known?.name ?? "" };
   };
   const periods = (row: number, from: Micros): PeriodRow[] => {

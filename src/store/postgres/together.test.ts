@@ -9,7 +9,7 @@ import { openLedger } from "./ledger.ts";
 import { locks } from "./schema.ts";
 import { admit } from "../../decision/judge.ts";
 import { newSignerKey } from "../../ledger/note.ts";
-import { factsOf, judge, morning, noPrices } from "../suite/questions.ts";
+import { budgetOf, factsOf, judge, morning, noPrices } from "../suite/questions.ts";
 
 let server: Server;
 let url: string;
@@ -128,6 +128,33 @@ test("questions that arrive while others have their turn are one commit", async 
       "select count(distinct xmin::text) as commits, count(*) as entries from entry",
     );
     expect(rows).toEqual([{ commits: "1", entries: "6" }]);
+  } finally {
+    await ledger.close();
+  }
+});
+
+test("what was taken back leaves no account behind that another is mistaken for", async () => {
+  const budgets = [budgetOf("agents")];
+  const ledger = await openLedger(url, bound, { tree });
+  try {
+    await ledger.takeBook(budgets);
+    const asking = (agent: string, amount: number): string =>
+      JSON.stringify(
+        factsOf(budgets, noPrices, morning, { amounts: { usd_micros: amount }, values: { agent: [agent] } }),
+      );
+    const decide = (facts: string[], more: { allOrNothing?: "try" } = {}) =>
+      ledger.perform({ kind: "decide", act: { at: morning, facts, ...more } });
+    await other.query(`select pg_advisory_lock(${locks.order})`);
+    const spoilt = decide([asking("one", 1), asking("one", 1), asking("one", 1000)], { allOrNothing: "try" });
+    await waiting();
+    const second = decide([asking("two", 7)]);
+    await other.query(`select pg_advisory_unlock(${locks.order})`);
+    expect(await spoilt).toMatchObject({ value: [{ verdict: { decision: false } }, {}, {}] });
+    expect(await second).toMatchObject({ value: [{ verdict: { decision: true } }] });
+    expect(await ledger.accounts("agents", morning, 9, "")).toMatchObject([
+      { account: "agent:two", held: 7 },
+    ]);
+    expect(await ledger.auditBalances()).toEqual([]);
   } finally {
     await ledger.close();
   }
