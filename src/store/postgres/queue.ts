@@ -43,6 +43,15 @@ const remembered = (): Read => {
 const latestOf = (commands: readonly CommonCommand[]): Micros =>
   Math.max(0, ...commands.map((command) => (command.kind === "decide" ? command.act : command.command).at));
 
+/** What breaks here breaks in its own act as well, which denies it and no other. */
+const foreseenIn = (body: string, read: Read): Want[] => {
+  try {
+    return foreseen(read(body));
+  } catch {
+    return [];
+  }
+};
+
 /** What acts will look at, as far as it is foreseen. */
 const wantsOf = (group: readonly Waiting[], read: Read): Want[] => {
   const wants = new Map<string, Want>();
@@ -51,7 +60,7 @@ const wantsOf = (group: readonly Waiting[], read: Read): Want[] => {
   for (const { command, wants: known } of group) {
     for (const want of known) note(want);
     if (command.kind === "decide")
-      for (const body of command.act.facts) for (const want of foreseen(read(body))) note(want);
+      for (const body of command.act.facts) for (const want of foreseenIn(body, read)) note(want);
   }
   return [...wants.values()];
 };

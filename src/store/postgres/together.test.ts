@@ -160,6 +160,25 @@ test("what was taken back leaves no account behind that another is mistaken for"
   }
 });
 
+test("a question that breaks what is foreseen is denied alone", async () => {
+  const ledger = await openLedger(url, bound, { tree });
+  try {
+    const facts = JSON.stringify({
+      ...factsOf([], noPrices, morning, { metered: false }),
+      demand: { touches: [{ budget: "none" }], amounts: {}, estimated: false, holds: false, holdTtlMs: 1 },
+    });
+    await other.query(`select pg_advisory_lock(${locks.order})`);
+    const first = ledger.perform(decision());
+    await waiting();
+    const broken = ledger.perform({ kind: "decide", act: { at: morning, facts: [facts] } });
+    await other.query(`select pg_advisory_unlock(${locks.order})`);
+    expect(await first).toMatchObject({ value: [{ verdict: { decision: true } }] });
+    expect(await broken).toMatchObject({ value: [{ verdict: { decision: false, reason: "policy_error" } }] });
+  } finally {
+    await ledger.close();
+  }
+});
+
 test("questions whose turn doesn't come are refused, those that came later too", async () => {
   const ledger = await openLedger(url, bound, { tree, limits: { lockMs: 500 } });
   try {
