@@ -1,9 +1,8 @@
 /**
  * What several services on one PostgreSQL ledger do, beside one on SQLite: `npm run bench:replicas -- --seconds 5 --rounds 3`.
  * All are up side by side, in each round fresh processes, and are loaded in turn; the order is reversed each round, and the table
- * shows medians. A question reserves on four accounts: of one hierarchy for all (`hot`), or of 1,000 (`spread`), alone or with 49 others in
- * a batch. Database, services
- * and load share one machine: where it has few cores, that is what bounds more services.
+ * shows medians. A question reserves on four accounts: of one hierarchy for all (`hot`), or of 1,000 (`spread`), alone or in a batch.
+ * Database, services and load share one machine: where it has few cores, that is what bounds more services.
  */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";

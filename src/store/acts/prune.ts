@@ -12,7 +12,7 @@ import { type Leaf, parseLeaf } from "../../ledger/verify.ts";
 import type { Desk } from "./desk.ts";
 import type { Exported } from "./exported.ts";
 
-export const floorToTile = (index: number): number => index - (index % tileWidth);
+const floorToTile = (index: number): number => index - (index % tileWidth);
 
 /** Up to where everything from `from` on was exported, and the digests of those exports. `rows` by their first, the longest before. */
 export const exportedUpTo = (rows: Iterable<Exported>, from: number): { end: number; digests: string[] } => {
@@ -28,7 +28,7 @@ export const exportedUpTo = (rows: Iterable<Exported>, from: number): { end: num
 };
 
 /** What bounds pruning: what is asked for, what was signed and exported, and the first entry under a legal hold. */
-export type Bounds = {
+type Bounds = {
   from: number;
   wanted: number;
   signed: number;
@@ -78,7 +78,7 @@ export type OldEntry = { idx: number; at: Micros; leaf: Buffer };
 /** What is known of all entries that were pruned so far. */
 export type PrunedState = Pick<Closing, "before" | "latest" | "disorder">;
 
-export type Taken = { state: PrunedState; names: Set<string> };
+type Taken = { state: PrunedState; names: Set<string> };
 
 /**
  * Goes through the entries up to `end` and shows `use` the parts of each; gives what is known of them then. `tile` gives the

@@ -72,7 +72,7 @@ const createSums = (): Sums => {
   };
 };
 
-export type GrantRecord = { amount: number; from: Micros; until: Micros };
+type GrantRecord = { amount: number; from: Micros; until: Micros };
 
 /** A grant of an account. */
 export type AccountGrant = GrantRecord & { budget: string; account: string };
@@ -159,7 +159,7 @@ const recordedOf = (row: RecordedRow, rec: Rec, facts: Facts, balances: Balance[
 });
 
 /** Gathers acts from entries that are shown in order, all from the first that is kept. */
-export type Gathering = {
+type Gathering = {
   /** What an entry completes. */
   take: (row: RecordedRow) => RecordedAct[];
   /** What is left. */

@@ -81,7 +81,7 @@ test("a service whose role may not delete entries prunes nothing, and says why",
   try {
     await expect(serving.prune(wanted)).rejects.toMatchObject({
       code: "conflict",
-      message: expect.stringContaining("may not delete entries") as string,
+      message: expect.stringContaining("needs `delete` on the table `entry`") as string,
     });
     expect([await count("entry"), await serving.closing()]).toEqual([512, undefined]);
     await owner.query(`grant delete on entry to ${role}`);

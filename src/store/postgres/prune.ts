@@ -35,16 +35,21 @@ type Query = Pick<pg.ClientBase, "query">;
 /** Entries pruned in one turn, which all others wait for. A whole number of tiles. */
 const stepEntries = 1024;
 
-/** The first index that is dated at an instant or later: entries overtake one another by so much at most. */
-const positionOf = async (client: Query, at: number): Promise<number> => {
-  const [row] = await readRows<{ idx: number | null; size: number }>(
+/**
+ * The first index from `from` on that is dated at an instant or later. Exact within a step; beyond it as entries overtake one
+ * another at most, and looked for again in the step that comes there.
+ */
+const positionOf = async (client: Query, at: number, from: number): Promise<number> => {
+  const [row] = await readRows<{ idx: number }>(
     client,
-    `select (select min(e.idx) from entry e where e.at >= $1 and e.at <= $2 + (
-         select f.at from entry f where f.at >= $1 order by f.at limit 1)) as idx,
-       (select coalesce(max(idx) + 1, 0) from entry) as size`,
-    [at, disorderMsMax * 1000],
+    `select coalesce(
+       (select min(idx) from entry where idx >= $3 and idx < $4 and at >= $1),
+       (select min(e.idx) from entry e where e.at >= $1 and e.at <= $2 + (
+         select f.at from entry f where f.at >= $1 order by f.at limit 1)),
+       (select max(idx) + 1 from entry), 0) as idx`,
+    [at, disorderMsMax * 1000, from, from + stepEntries],
   );
-  return row!.idx ?? row!.size;
+  return row!.idx;
 };
 
 /** The first entry that is held, and by which hold. */
@@ -72,7 +77,7 @@ const reachOf = async (client: Query, from: number, command: PruneCommand): Prom
     client,
     "select coalesce(max(size), 0) as signed from checkpoint",
   );
-  const wanted = "before" in command ? command.before : await positionOf(client, command.beforeAt);
+  const wanted = "before" in command ? command.before : await positionOf(client, command.beforeAt, from);
   const bounds = { from, wanted, signed: tree!.signed, exported, held: await firstHeld(client) };
   return { bound: boundOf(bounds, command), digests };
 };
@@ -143,13 +148,12 @@ const close = async (client: Query, { balances, chains }: Left, state: PrunedSta
     const before = sums.get(key) ?? { ...move, used: 0, held: 0 };
     sums.set(key, { ...move, used: before.used + move.used, held: before.held + move.held });
   }
-  const known = ["budget", "account", "start"];
   await insertInto(
     client,
     "pruned_balance",
     { budget: "text", account: "text", start: "bigint", used: "bigint", held: "bigint" },
     [...sums.values()],
-    `on conflict (${known.join(", ")}) do update set used = pruned_balance.used + excluded.used,
+    `on conflict (budget, account, start) do update set used = pruned_balance.used + excluded.used,
        held = pruned_balance.held + excluded.held`,
   );
   await client.query("delete from pruned_balance where used = 0 and held = 0");
@@ -228,7 +232,7 @@ export const createPrune =
           return await pruneIn(client, command);
         } catch (cause) {
           if (!(cause instanceof Error && "code" in cause && cause.code === notAllowed)) throw cause;
-          const detail = "the role of this service may not delete entries: nothing was pruned";
+          const detail = "the role of this service may not prune: it needs `delete` on the table `entry`";
           throw new Problem("conflict", detail, { cause });
         }
       },

@@ -8,6 +8,7 @@ import { type Server, startServer } from "../../../conformance-tests/postgres.ts
 import { admit } from "../../decision/judge.ts";
 import type { RecordedAct, RecordedFilter, RecordedReader } from "../../decision/store.ts";
 import { newSignerKey } from "../../ledger/note.ts";
+import { Sqlite } from "../sqlite/driver.ts";
 import { openDump } from "../sqlite/dump.ts";
 import { type Ledger, openLedger } from "../sqlite/ledger.ts";
 import { openRecorded as openFile } from "../sqlite/recorded.ts";
@@ -49,7 +50,7 @@ const question = (n: number, more: Ask = {}): string =>
     }),
   );
 
-/** More than a page: permits and denials, batches, grants in between, a retry, and details that are gone. */
+/** More than a page: permits and denials, a batch, a grant in between, and a retry. */
 const fill = (ledger: Ledger): void => {
   ledger.takeBook(budgets);
   const decide = (from: number, to: number): void => {
@@ -105,7 +106,12 @@ test("decisions are read with the balances of then, a page after the other", asy
   const ledger = openLedger(file, bound, { tree });
   fill(ledger);
   ledger.close();
+  const db = new Sqlite(file);
+  // One of its own, and one of the batch.
+  db.exec("delete from detail where idx in (30, 701)");
+  db.close();
   const acts = await compare(file);
+  expect(acts.flatMap((act) => ("erased" in act ? act.erased.index : []))).toEqual([30, 701]);
   const decisions = acts.flatMap((act) => ("decisions" in act ? act.decisions : []));
   expect(new Set(decisions.map(({ reason }) => reason))).toEqual(new Set(["policy_permit", "budget_held"]));
   expect(decisions.length).toBeGreaterThan(1400);

@@ -45,7 +45,7 @@ const names = new Map<string, string>();
 /** Each connection keeps a plan of those that it was asked, so there is an end to them. */
 const namesMax = 100;
 
-/** A statement that the database parses once for each connection: that takes longer than to do it. */
+/** A statement that the database parses and plans once for each connection, and not each time. */
 const prepared = (text: string, values: string[]): QueryConfig => {
   if (!names.has(text) && names.size < namesMax) names.set(text, `remit_${names.size}`);
   const name = names.get(text);

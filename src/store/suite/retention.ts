@@ -92,6 +92,23 @@ const testBounds = (backend: Backend): void => {
     }));
 };
 
+const testOrder = (backend: Backend): void => {
+  test("nothing that is dated later is pruned, however far entries are out of the order of time", () =>
+    withWorld(backend, async (world, asker) => {
+      const { store } = asker;
+      world.now = morning + 2 * hour;
+      await askMany(asker, 0, 250);
+      world.now = morning;
+      await askMany(asker, 250, 600);
+      world.now = morning + hour;
+      await askMany(asker, 600, 700);
+      await store.checkpoint(world.now);
+      await exported(world, asker, 0, 700);
+      const wanted = { beforeAt: morning + minute };
+      expect(await store.prune(pruning(world, wanted, true))).toMatchObject({ before: 0, entries: 0 });
+    }));
+};
+
 const testLeft = (backend: Backend): void => {
   test("what is left verifies, proves what was pruned, and says that it was", () =>
     withWorld(backend, async (world, asker) => {
@@ -151,5 +168,6 @@ const testLeft = (backend: Backend): void => {
 
 export const testRetention = (backend: Backend): void => {
   testBounds(backend);
+  testOrder(backend);
   testLeft(backend);
 };
