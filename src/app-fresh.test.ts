@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createFreshness } from "./app-fresh.ts";
 import type { DecisionStore, Epochs, SharedPart, TrialStore } from "./decision/store.ts";
+import { steadyMicros } from "./kit/clock.ts";
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"] }));
+beforeEach(() => void vi.useFakeTimers({ toFake: ["Date", "hrtime"] }));
 afterEach(() => void vi.useRealTimers());
 
 const none: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
@@ -25,6 +26,7 @@ const watching = (fails: () => boolean = () => false) => {
     staleMsMax: 3000,
     log: { error: () => undefined },
   });
+  freshness.setAhead(Date.now() * 1000 - steadyMicros());
   const shared = {
     agents: { refresh: reading("agents") },
     callers: { refresh: reading("callers") },
@@ -33,7 +35,7 @@ const watching = (fails: () => boolean = () => false) => {
   };
   const hear = (epochs: Epochs): void => {
     counted.now = epochs;
-    freshness.heard(epochs, Date.now(), 0);
+    freshness.heard(epochs, steadyMicros(), Date.now() * 1000 - steadyMicros());
   };
   return { freshness, shared, counted, read, kept, hear };
 };
@@ -73,10 +75,10 @@ test("who hears nothing says so, and after a while decides nothing, until it hea
   freshness.start(shared, none);
   const { decide, tryOut } = freshness.guarded(deciding);
   expect(freshness.check().status).toBe("ok");
-  vi.setSystemTime(Date.now() + 2500);
+  vi.advanceTimersByTime(2500);
   expect(freshness.check().status).toBe("stale");
   expect(await decide(asked)).toEqual([]);
-  vi.setSystemTime(Date.now() + 1000);
+  vi.advanceTimersByTime(1000);
   expect(freshness.check().status).toBe("failed");
   await expect(decide(asked)).rejects.toMatchObject({ code: "ledger_unavailable" });
   await expect(tryOut([])).rejects.toMatchObject({ code: "ledger_unavailable" });
@@ -92,7 +94,7 @@ test("what was heard of and can't be read counts as not heard", async () => {
   for (let second = 0; second < 5; second++) {
     hear(changed);
     await settled();
-    vi.setSystemTime(Date.now() + 1000);
+    vi.advanceTimersByTime(1000);
   }
   expect(freshness.check().status).toBe("failed");
   away = false;
@@ -102,10 +104,21 @@ test("what was heard of and can't be read counts as not heard", async () => {
   expect(freshness.check().status).toBe("ok");
 });
 
+test("a machine whose clock is set, back or ahead, neither hides silence nor makes any", () => {
+  const { freshness, hear } = watching();
+  hear(none);
+  vi.setSystemTime(Date.now() + 86_400_000);
+  expect(freshness.check().error).toContain("ahead of the database's");
+  vi.setSystemTime(Date.now() - 2 * 86_400_000);
+  vi.advanceTimersByTime(4000);
+  expect(freshness.check()).toMatchObject({ status: "failed" });
+});
+
 test("a machine whose clock is off by more than a second says so, and by how much", () => {
   const { freshness } = watching();
-  freshness.heard(none, Date.now(), 4_200_000);
-  expect(freshness.skew()).toBe(4_200_000);
+  const right = (Date.now() + 4200) * 1000;
+  freshness.heard(none, steadyMicros(), right - steadyMicros());
+  expect(freshness.now()).toBe(right);
   expect(freshness.check()).toMatchObject({
     status: "stale",
     error: expect.stringContaining("4 s behind the database's") as string,

@@ -9,7 +9,7 @@ import type { Worlds } from "./decision/worlds.ts";
 import type { EntityDirectory } from "./entity/directory.ts";
 import type { Check } from "./http/operations-routes.ts";
 import type { CallerList } from "./identity/caller-list.ts";
-import type { Micros } from "./kit/clock.ts";
+import { type Micros, steadyMicros } from "./kit/clock.ts";
 import { Problem } from "./kit/problem.ts";
 import type { Calls } from "./kit/thread.ts";
 import type { ThreadedLedger } from "./store/acts/threaded.ts";
@@ -26,12 +26,12 @@ export type Shared = {
 type Guarded = DecisionStore & Pick<TrialStore, "tryOut">;
 
 export type Freshness = {
-  /** What the writer heard, and when; and how far the database's clock is ahead. */
-  heard: (epochs: Epochs, at: number, skew: Micros) => void;
-  /** How far the clock that counts is ahead of this machine's. */
-  skew: () => Micros;
-  /** Takes up how far that is, before anything is dated. */
-  setAhead: (skew: Micros) => void;
+  /** What the writer heard, and when by the steady clock; and how far the database's clock is ahead of the steady one. */
+  heard: (epochs: Epochs, at: number, ahead: Micros) => void;
+  /** What the database's clock says: it is the one that counts. */
+  now: () => Micros;
+  /** Takes up how far it is ahead, before anything is dated. */
+  setAhead: (ahead: Micros) => void;
   /** Takes up what is held in memory, known up to `epochs`. */
   start: (shared: Shared, epochs: Epochs) => void;
   /** Brings what others changed into force here. */
@@ -96,7 +96,7 @@ const oneAtATime = (run: () => Promise<void>): (() => Promise<void>) => {
 export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: FreshnessParts): Freshness => {
   let shared: Shared | undefined;
   let known: Epochs = { agents: 0, callers: 0, entities: 0, policies: 0 };
-  let heardAt = Date.now();
+  let heardAt = steadyMicros();
   /** Why what was heard of isn't in force. */
   let failed: string | undefined;
   let ahead = 0;
@@ -117,14 +117,15 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
   const refresh = oneAtATime(async () => {
     if (shared) await take(shared);
   });
-  const isDeaf = (): boolean => Date.now() - heardAt > staleMsMax;
+  const now = (): Micros => steadyMicros() + ahead;
+  const isDeaf = (): boolean => steadyMicros() - heardAt > staleMsMax * 1000;
   return {
-    skew: () => ahead,
-    setAhead: (skew) => {
-      ahead = skew;
+    now,
+    setAhead: (told) => {
+      ahead = told;
     },
-    heard: (epochs, at, skew) => {
-      ahead = skew;
+    heard: (epochs, at, told) => {
+      ahead = told;
       if (failed === undefined) heardAt = Math.max(heardAt, at);
       if (!shared || order.every((part) => epochs[part] === known[part])) return;
       refresh().catch((error: unknown) => {
@@ -141,9 +142,9 @@ export const createFreshness = ({ calls, worlds, ledger, staleMsMax, log }: Fres
     },
     refresh,
     check: () => {
-      const quiet = Date.now() - heardAt;
-      if (quiet <= quietMs) return clockCheck(ahead);
-      const error = `nothing was heard of other services for ${Math.round(quiet / 1000)} s`;
+      const quiet = steadyMicros() - heardAt;
+      if (quiet <= quietMs * 1000) return clockCheck(now() - Date.now() * 1000);
+      const error = `nothing was heard of other services for ${Math.round(quiet / 1_000_000)} s`;
       return { status: isDeaf() ? "failed" : "stale", error };
     },
     guarded: (ledgerOf) => ({

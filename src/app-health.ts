@@ -118,7 +118,7 @@ const checksOf = async (
     ledger: writable,
     ...(freshness ? { shared: freshness.check() } : {}),
     engine,
-    clock: clockCheck(Date.now() + (freshness?.skew() ?? 0) / 1000, Math.max(clock(), signedAt) / 1000),
+    clock: clockCheck(freshness ? freshness.now() / 1000 : Date.now(), Math.max(clock(), signedAt) / 1000),
     ...tokens.checks(),
     ...anchorCheck(publisher.anchored()),
     ...(await background()),

@@ -92,7 +92,7 @@ export const openKept = async (
   // Counted before anything is read: what changes meanwhile is read again.
   const epochs = freshness && (await calls.call<Epochs>("epochs", undefined));
   if (freshness) {
-    freshness.setAhead(await calls.call<Micros>("skew", undefined));
+    freshness.setAhead(await calls.call<Micros>("ahead", undefined));
     ears.heard = freshness.heard;
   }
   const agents = await createDirectory(ledger, worlds.keep, worlds.keepReach);

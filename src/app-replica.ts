@@ -7,7 +7,7 @@ import type { Sink } from "./alert/sink.ts";
 import { errorText, type JudgingStart, startJudging, takePolicies, voicesOf } from "./app-judging.ts";
 import type { WriterNews } from "./app-writer.ts";
 import { assert } from "./kit/assert.ts";
-import { type Clock, type Micros, systemClock } from "./kit/clock.ts";
+import { type Clock, forwardClock, type Micros, steadyMicros } from "./kit/clock.ts";
 import { uuidv7 } from "./kit/id.ts";
 import { Problem } from "./kit/problem.ts";
 import { serveCalls } from "./kit/thread.ts";
@@ -64,29 +64,39 @@ const epochsIntervalMs = 500;
 /** How many of the last looks at the database's clock count: of them the one that took least is right. */
 const looksKept = 20;
 
-type Look = { tookMs: number; skew: Micros };
+/** Two looks that are further apart than they took, and this, tell of two different clocks: one of them was set, or stood still. */
+const setMicros = 10_000;
 
-/** How far the database's clock is ahead of this machine's, as well as can be told. */
-const createSkew = (ledger: Ledger): { look: () => Promise<void>; now: () => Micros } => {
-  const looks: Look[] = [];
-  let best = 0;
+type Look = { took: Micros; ahead: Micros };
+
+/**
+ * How far the database's clock is ahead of the steady one, as well as can be told. This machine's own plays no part: whoever
+ * sets it moves nothing.
+ */
+const createAhead = (ledger: Ledger): { look: () => Promise<void>; now: () => Micros } => {
+  let looks: Look[] = [];
+  let best: Look | undefined;
   return {
-    now: () => best,
+    now: () => {
+      // What is dated by anything else may be ahead, and no later reading would ever be below it.
+      assert(best, "the database's clock was asked for before it was known");
+      return best.ahead;
+    },
     look: async () => {
-      const from = performance.now();
-      const wall = Date.now();
+      const from = steadyMicros();
       const time = await ledger.time();
-      const tookMs = performance.now() - from;
-      looks.push({ tookMs, skew: Math.round(time - (wall + tookMs / 2) * 1000) });
-      if (looks.length > looksKept) looks.shift();
-      best = looks.reduce((least, look) => (look.tookMs < least.tookMs ? look : least)).skew;
+      const took = steadyMicros() - from;
+      const look = { took, ahead: Math.round(time - from - took / 2) };
+      if (best && Math.abs(look.ahead - best.ahead) > took + setMicros) looks = [];
+      looks = [...looks, look].slice(-looksKept);
+      best = looks.reduce((least, each) => (each.took < least.took ? each : least));
     },
   };
 };
 
 /** Tells of every change, by whomever; and that it would have heard of one. */
 const startHearing = (
-  { url, ledger, skew }: { url: string; ledger: Ledger; skew: ReturnType<typeof createSkew> },
+  { url, ledger, ahead }: { url: string; ledger: Ledger; ahead: ReturnType<typeof createAhead> },
   news: News,
 ): { close: () => Promise<void> } => {
   let due = false;
@@ -98,9 +108,9 @@ const startHearing = (
     try {
       while (due) {
         due = false;
-        const at = Date.now();
+        const at = steadyMicros();
         const epochs = await ledger.epochs();
-        news({ epochs, heardAt: at, skew: skew.now() });
+        news({ epochs, heardAt: at, ahead: ahead.now() });
       }
     } catch {
       // Whoever waits for news sees that none come.
@@ -109,7 +119,7 @@ const startHearing = (
     }
   };
   rounds.add(setInterval(() => void ask(), epochsIntervalMs).unref());
-  every(epochsIntervalMs, "the database's clock can't be read", news, skew.look);
+  every(epochsIntervalMs, "the database's clock can't be read", news, ahead.look);
   return startEars(url, () => void ask());
 };
 
@@ -142,12 +152,7 @@ const start = async (given: ReplicaStart): Promise<void> => {
   const { url, data, known, sinks, headsIntervalMs } = given;
   assert(parentPort, "the writer runs in a thread");
   const port = parentPort;
-  const opened: { skew?: ReturnType<typeof createSkew> } = {};
-  const clock = systemClock(() => {
-    // A reading of this machine's own clock may be ahead, and no later one would ever be below it.
-    assert(opened.skew, "the clock was read before it was known which counts");
-    return opened.skew.now();
-  });
+  const clock = forwardClock(() => steadyMicros() + ahead.now());
   const { news, warn, tell } = voicesOf(port);
   const { bound, stopwatch, conditions, selfTest } = startJudging(given, clock, {
     onTripped: (tripped) => news({ tripped }),
@@ -164,15 +169,14 @@ const start = async (given: ReplicaStart): Promise<void> => {
     sinks,
     tree: { keys: readLedgerKeys(data), known },
   });
-  const skew = createSkew(ledger);
-  await skew.look();
-  opened.skew = skew;
+  const ahead = createAhead(ledger);
+  await ahead.look();
   const checkpoint = startUpkeep(ledger, clock, headsIntervalMs, news);
-  const ears = startHearing({ url, ledger, skew }, news);
+  const ears = startHearing({ url, ledger, ahead }, news);
   serveCalls(port, {
     ...ledgerHandlers(ledger, stopwatch),
     checkpoint,
-    skew: () => skew.now(),
+    ahead: () => ahead.now(),
     close: async () => {
       endRounds();
       await ears.close();

@@ -30,11 +30,11 @@ export type WriterParts = {
   metrics: Metrics;
   publisher: Publisher;
   /** Told of what others that share the ledger change. */
-  heard: (epochs: Epochs, at: number, skew: Micros) => void;
+  heard: (epochs: Epochs, at: number, ahead: Micros) => void;
 };
 
 const hear = ({ log, metrics, publisher, heard }: WriterParts, news: WriterNews): void => {
-  if ("epochs" in news) heard(news.epochs, news.heardAt, news.skew);
+  if ("epochs" in news) heard(news.epochs, news.heardAt, news.ahead);
   if ("warning" in news) log.error({ warning: news.warning }, "the writer warns");
   if ("alert" in news) {
     metrics.alerted(news.type, news.severity);

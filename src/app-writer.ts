@@ -33,7 +33,7 @@ export type WriterNews =
   | { mismatch: string }
   | { checkpoint: string }
   /** How often each shared part was changed, as of an instant of this machine; and how far the database's clock is ahead of it. */
-  | { epochs: Epochs; heardAt: number; skew: Micros };
+  | { epochs: Epochs; heardAt: number; ahead: Micros };
 
 const lapseIntervalMs = 500;
 

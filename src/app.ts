@@ -31,7 +31,7 @@ import { createHttpApp, type HttpParts } from "./http/app.ts";
 import { createTails, type Tails } from "./http/entry-tail.ts";
 import type { Identity } from "./http/authzen-routes.ts";
 import { adminKey } from "./identity/admin-key.ts";
-import { type Clock, systemClock } from "./kit/clock.ts";
+import { type Clock, forwardClock, systemClock } from "./kit/clock.ts";
 import { createPublisher, type Publisher } from "./ledger/anchor.ts";
 import { ledgerKeys } from "./ledger/key-file.ts";
 import { type DataLock, lockData } from "./store/sqlite/lock.ts";
@@ -242,7 +242,7 @@ export const startService = async (config: Config, options: ServiceOptions = {})
     const kept = await openKept(config, telemetry, undoing);
     undo.push(() => telemetry.tracer?.close());
     const { writer, ledger, worlds, agents, entities, callers, freshness } = kept;
-    const clock = systemClock(() => kept.freshness?.skew() ?? 0);
+    const clock = freshness ? forwardClock(freshness.now) : systemClock();
     const loading: Loading = { errors: [] };
     const loadingParts = { config, calls: writer.calls, worlds, loading, log, metrics };
     const loader = await startLoading({ ...loadingParts, standing: await ledger.standing() });

@@ -166,6 +166,12 @@ test(
     const third = await reserve(ahead);
     expect([third.held, third.resets_at]).toEqual([3 * amount, first.resets_at]);
     expect((await reserve(right)).held).toBe(4 * amount);
+    // Nor does it follow its own when that jumps while it runs.
+    jump(2 * day);
+    const fourth = await reserve(ahead);
+    expect([fourth.held, fourth.resets_at]).toEqual([5 * amount, first.resets_at]);
+    await until(async () => (await shared()).includes("ahead of the database's"));
+    expect((await reserve(right)).held).toBe(6 * amount);
     expect([await ahead.stop(), await right.stop()]).toEqual([0, 0]);
     const checked = execFileSync(process.execPath, [remit, "store", "check", "--data", one], {
       cwd: repository,

@@ -5,20 +5,23 @@ export type Micros = number;
 
 export type Clock = () => Micros;
 
-/**
- * A clock over `Date` and `performance`: finer than a millisecond, and no reading is below an earlier one. `skew` is how far the
- * clock that counts is ahead of this machine's.
- */
-export const systemClock = (skew: () => Micros = () => 0): Clock => {
+/** A clock of which no reading is below an earlier one, whatever it reads. */
+export const forwardClock = (read: () => Micros): Clock => {
   let last = 0;
-  return () => {
+  return () => (last = Math.max(last, read()));
+};
+
+/** A clock over `Date` and `performance`: finer than a millisecond. */
+export const systemClock = (): Clock =>
+  forwardClock(() => {
     const wall = Math.floor((performance.timeOrigin + performance.now()) * 1000);
     // `performance` does not follow corrections of the wall clock; beyond a second apart, the wall clock is right.
     const drifted = Math.abs(wall - Date.now() * 1000) > 1_000_000;
-    last = Math.max(last, (drifted ? Date.now() * 1000 : wall) + skew());
-    return last;
-  };
-};
+    return drifted ? Date.now() * 1000 : wall;
+  });
+
+/** Microseconds that no correction of the machine's clock moves, the same in all threads of a process. They begin anywhere. */
+export const steadyMicros = (): Micros => Number(process.hrtime.bigint() / 1000n);
 
 /** RFC 3339 in UTC with six digits of a second. */
 export const isoMicros = (at: Micros): string => {
