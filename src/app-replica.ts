@@ -7,11 +7,12 @@ import type { Sink } from "./alert/sink.ts";
 import { errorText, type JudgingStart, startJudging, takePolicies, voicesOf } from "./app-judging.ts";
 import type { WriterNews } from "./app-writer.ts";
 import { assert } from "./kit/assert.ts";
-import { type Clock, forwardClock, type Micros, steadyMicros } from "./kit/clock.ts";
+import { type Clock, forwardClock, steadyMicros } from "./kit/clock.ts";
 import { uuidv7 } from "./kit/id.ts";
 import { Problem } from "./kit/problem.ts";
 import { serveCalls } from "./kit/thread.ts";
 import { readLedgerKeys } from "./ledger/key-file.ts";
+import { type Ahead, createAhead } from "./store/postgres/ahead.ts";
 import { startEars } from "./store/postgres/ears.ts";
 import { type Ledger, openLedger } from "./store/postgres/ledger.ts";
 import { ledgerHandlers } from "./store/postgres/threaded.ts";
@@ -61,42 +62,9 @@ const lapseIntervalMs = 500;
 const headsLookMsMax = 10_000;
 const epochsIntervalMs = 500;
 
-/** How many of the last looks at the database's clock count: of them the one that took least is right. */
-const looksKept = 20;
-
-/** Two looks that are further apart than they took, and this, tell of two different clocks: one of them was set, or stood still. */
-const setMicros = 10_000;
-
-type Look = { took: Micros; ahead: Micros };
-
-/**
- * How far the database's clock is ahead of the steady one, as well as can be told. This machine's own plays no part: whoever
- * sets it moves nothing.
- */
-const createAhead = (ledger: Ledger): { look: () => Promise<void>; now: () => Micros } => {
-  let looks: Look[] = [];
-  let best: Look | undefined;
-  return {
-    now: () => {
-      // What is dated by anything else may be ahead, and no later reading would ever be below it.
-      assert(best, "the database's clock was asked for before it was known");
-      return best.ahead;
-    },
-    look: async () => {
-      const from = steadyMicros();
-      const time = await ledger.time();
-      const took = steadyMicros() - from;
-      const look = { took, ahead: Math.round(time - from - took / 2) };
-      if (best && Math.abs(look.ahead - best.ahead) > took + setMicros) looks = [];
-      looks = [...looks, look].slice(-looksKept);
-      best = looks.reduce((least, each) => (each.took < least.took ? each : least));
-    },
-  };
-};
-
 /** Tells of every change, by whomever; and that it would have heard of one. */
 const startHearing = (
-  { url, ledger, ahead }: { url: string; ledger: Ledger; ahead: ReturnType<typeof createAhead> },
+  { url, ledger, ahead }: { url: string; ledger: Ledger; ahead: Ahead },
   news: News,
 ): { close: () => Promise<void> } => {
   let due = false;
@@ -169,7 +137,7 @@ const start = async (given: ReplicaStart): Promise<void> => {
     sinks,
     tree: { keys: readLedgerKeys(data), known },
   });
-  const ahead = createAhead(ledger);
+  const ahead = createAhead(ledger.time);
   await ahead.look();
   const checkpoint = startUpkeep(ledger, clock, headsIntervalMs, news);
   const ears = startHearing({ url, ledger, ahead }, news);
