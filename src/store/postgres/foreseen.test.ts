@@ -6,22 +6,17 @@ import { admit } from "../../decision/judge.ts";
 import type { HoldCommand } from "../../budget/store.ts";
 import type { Facts, Named, Verdict } from "../../decision/question.ts";
 import { uuidv7 } from "../../kit/id.ts";
-import { newSignerKey } from "../../ledger/note.ts";
 import { type Ask, budgetOf, factsOf, hour, judge, minute, morning, noPrices } from "../suite/questions.ts";
 import { valueOf } from "../suite/store.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
+import { treeNamed } from "./suite-store.test-parts.ts";
 
 let server: Server;
 let url: string;
 let ledger: Ledger;
 let judged = 0;
 
-const signer = newSignerKey("foreseen.example");
-const tree = {
-  keys: { origin: "foreseen.example", signers: [signer], verifiers: [signer.verifier] },
-  known: [],
-  at: morning,
-};
+const tree = treeNamed("foreseen.example");
 const budgets = [
   budgetOf("agents"),
   budgetOf("teams", { per: ["team"], window: { kind: "rolling", lengthMs: hour / 1000, buckets: 60 } }),

@@ -3,23 +3,18 @@ import { Client } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
 import { admit } from "../../decision/judge.ts";
-import { newSignerKey } from "../../ledger/note.ts";
 import type { PruneCommand } from "../../ledger/store.ts";
 import { factsOf, judge, morning, noPrices } from "../suite/questions.ts";
 import { valueOf } from "../suite/store.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
+import { treeNamed } from "./suite-store.test-parts.ts";
 
 let server: Server;
 let url: string;
 let owner: Client;
 let ledger: Ledger;
 
-const signer = newSignerKey("prune.example");
-const tree = {
-  keys: { origin: "prune.example", signers: [signer], verifiers: [signer.verifier] },
-  known: [],
-  at: morning,
-};
+const tree = treeNamed("prune.example");
 const open = (as: string): Promise<Ledger> => openLedger(as, { judge, admit, engine: "reference" }, { tree });
 
 const who = { id: "p", at: morning, caller: "admin" };

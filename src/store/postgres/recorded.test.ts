@@ -7,7 +7,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { type Server, startServer } from "../../../conformance-tests/postgres.ts";
 import { admit } from "../../decision/judge.ts";
 import type { RecordedAct, RecordedFilter, RecordedReader } from "../../decision/store.ts";
-import { newSignerKey } from "../../ledger/note.ts";
 import { Sqlite } from "../sqlite/driver.ts";
 import { openDump } from "../sqlite/dump.ts";
 import { type Ledger, openLedger } from "../sqlite/ledger.ts";
@@ -15,6 +14,7 @@ import { openRecorded as openFile } from "../sqlite/recorded.ts";
 import { type Ask, budgetOf, factsOf, hour, judge, morning, noPrices } from "../suite/questions.ts";
 import { copyInto } from "./copy.ts";
 import { openRecorded } from "./recorded.ts";
+import { treeNamed } from "./suite-store.test-parts.ts";
 
 let server: Server;
 let url: string;
@@ -34,9 +34,7 @@ afterEach(async () => {
 
 const budgets = [budgetOf("agents", { limit: 1500 }), budgetOf("runs", { per: ["run"], limit: 4000 })];
 const bound = { judge, admit, engine: "reference" };
-const signer = newSignerKey("recorded.example");
-const keys = { origin: "recorded.example", signers: [signer], verifiers: [signer.verifier] };
-const tree = { keys, known: [], at: morning };
+const tree = treeNamed("recorded.example");
 
 const question = (n: number, more: Ask = {}): string =>
   JSON.stringify(

@@ -6,9 +6,9 @@ import { startEars } from "./ears.ts";
 import { channel } from "./epochs.ts";
 import { createLead } from "./lead.ts";
 import { openLedger } from "./ledger.ts";
+import { treeNamed } from "./suite-store.test-parts.ts";
 import { locks } from "./schema.ts";
 import { admit } from "../../decision/judge.ts";
-import { newSignerKey } from "../../ledger/note.ts";
 import { budgetOf, factsOf, judge, morning, noPrices } from "../suite/questions.ts";
 
 let server: Server;
@@ -66,12 +66,7 @@ test("one of several leads, and another once it is gone", async () => {
   }
 });
 
-const signer = newSignerKey("together.example");
-const tree = {
-  keys: { origin: "together.example", signers: [signer], verifiers: [signer.verifier] },
-  known: [],
-  at: morning,
-};
+const tree = treeNamed("together.example");
 const bound = { judge, admit, engine: "reference" };
 
 test("a question that was prepared before a change isn't decided, also where both are in one commit", async () => {
